@@ -1,0 +1,22 @@
+//! epmapper: a DCE/RPC endpoint mapper, as a library.
+//!
+//! The layers, in the order that data passes them:
+//!
+//! - [`wire`]: octets to values and back: PDUs, NDR, towers, string bindings, stubs;
+//! - [`proto`]: state machines without IO: associations, presentation contexts, fragments;
+//! - [`registry`]: the endpoint map: entries, matching, walks;
+//! - [`service`]: opnum and stub in, stub or fault out: `ept` and `mgmt`;
+//! - `transport`: where IO starts: sockets (feature `net`);
+//! - `server`: drives `proto` and `service` over a transport (feature `net`);
+//! - `client`: asks another mapper (feature `net`);
+//! - `daemon`: `epmapperd` (feature `daemon`);
+//! - `cli`: `epm` (feature `tools`).
+//!
+//! Beside them stands [`fuzzing`], the laws of the first four as functions of
+//! arbitrary octets, for fuzz targets and tests.
+//!
+//! Without default features only the first four are built; they need neither a
+//! runtime nor an operating system beyond `std`, and never read a clock, a
+//! socket, a file or a random source.
+
+pub mod wire;
