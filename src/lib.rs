@@ -19,4 +19,5 @@
 //! runtime nor an operating system beyond `std`, and never read a clock, a
 //! socket, a file or a random source.
 
+pub mod proto;
 pub mod wire;

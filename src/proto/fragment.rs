@@ -1,0 +1,164 @@
+//! Fragments: putting a call together, cutting an answer up.
+
+use crate::wire::DataRepresentation;
+use crate::wire::pdu::PfcFlags;
+use bytes::{Bytes, BytesMut};
+use uuid::Uuid;
+
+/// The smallest fragment that everybody has to take (C706 appendix K,
+/// MustRecvFragSize).
+pub const MUST_RECV_FRAG: u16 = 1432;
+
+/// The smallest size that negotiation ends at (MS-RPCE 3.3.1.5.3).
+const SMALLEST_AGREED: u16 = 2048;
+
+/// A call whose last fragment has not come yet.
+#[derive(Debug)]
+pub struct Assembly {
+    /// The call's id; continuation fragments carry the same.
+    pub call_id: u32,
+    /// The context id of the first fragment, which holds for the call.
+    pub context_id: u16,
+    /// The operation number of the first fragment.
+    pub opnum: u16,
+    /// The object UUID of the first fragment.
+    pub object: Option<Uuid>,
+    /// The data representation of the first fragment; the others must agree.
+    pub drep: DataRepresentation,
+    /// Whether the first fragment wanted no answer.
+    pub maybe: bool,
+    stub: BytesMut,
+}
+
+impl Assembly {
+    /// Begins a call with its first fragment's stub.
+    pub fn new(
+        (call_id, drep): (u32, DataRepresentation),
+        (context_id, opnum, object): (u16, u16, Option<Uuid>),
+        maybe: bool,
+        stub: &[u8],
+    ) -> Self {
+        Assembly {
+            call_id,
+            context_id,
+            opnum,
+            object,
+            drep,
+            maybe,
+            stub: BytesMut::from(stub),
+        }
+    }
+
+    /// Adds a continuation fragment's stub; `None` when the call would then be
+    /// longer than `limit` octets.
+    pub fn push(mut self, stub: &[u8], limit: usize) -> Option<Self> {
+        if self.stub.len() + stub.len() > limit {
+            return None;
+        }
+        self.stub.extend_from_slice(stub);
+        Some(self)
+    }
+
+    /// The stub, all fragments joined.
+    pub fn into_stub(self) -> Bytes {
+        self.stub.freeze()
+    }
+}
+
+/// The fragment size that a bind's offers end at, for both directions: the
+/// smaller offer, not below 2048, not above `most`, a multiple of 8.
+///
+/// # Source
+/// Samba's and Windows' answers: (ffff,ffff) 5840, (0,any) 2048,
+/// (3199,ffff) 3192.
+pub fn negotiate(max_xmit: u16, max_recv: u16, most: u16) -> u16 {
+    max_xmit.min(max_recv).max(SMALLEST_AGREED).min(most) & 0xfff8
+}
+
+/// The longest fragment to send to a peer that offered to take `max_recv`
+/// octets, when `agreed` was negotiated: what it offered, not below what
+/// everybody must take; 0 is no offer.
+pub fn send_limit(max_recv: u16, agreed: u16) -> u16 {
+    match max_recv {
+        0 => agreed,
+        offered => agreed.min(offered.max(MUST_RECV_FRAG)),
+    }
+}
+
+/// One fragment of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// First and last fragment flags.
+    pub flags: PfcFlags,
+    /// Stub octets from this fragment on, itself included: its alloc_hint.
+    pub alloc_hint: u32,
+    /// This fragment's part of the stub.
+    pub stub: &'a [u8],
+}
+
+/// Cuts a stub into fragments of at most `max_frag` octets with `head` octets
+/// of header each. Stubs of all but the last are multiples of 16 octets.
+///
+/// An empty stub is one empty fragment. `max_frag` is at least 1432, so that
+/// every fragment carries something.
+pub fn split(stub: &[u8], max_frag: u16, head: usize) -> impl Iterator<Item = Piece<'_>> {
+    let room = (usize::from(max_frag.max(MUST_RECV_FRAG)) - head) & !15;
+    let count = stub.len().div_ceil(room).max(1);
+    (0..count).map(move |index| {
+        let from = index * room;
+        let to = stub.len().min(from + room);
+        let mut flags = PfcFlags(0);
+        if index == 0 {
+            flags = flags | PfcFlags::FIRST_FRAG;
+        }
+        if index + 1 == count {
+            flags = flags | PfcFlags::LAST_FRAG;
+        }
+        Piece {
+            flags,
+            alloc_hint: (stub.len() - from) as u32,
+            stub: &stub[from..to],
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_negotiate_as_windows_and_samba_do() {
+        assert_eq!(negotiate(0xffff, 0xffff, 5840), 5840);
+        assert_eq!(negotiate(0, 0xffff, 5840), 2048);
+        assert_eq!(negotiate(3199, 0xffff, 5840), 3192);
+        assert_eq!(negotiate(4280, 4280, 5840), 4280);
+    }
+
+    #[test]
+    fn no_fragment_is_longer_than_the_peer_takes() {
+        assert_eq!(send_limit(1432, 2048), 1432);
+        assert_eq!(send_limit(100, 2048), 1432);
+        assert_eq!(send_limit(0, 2048), 2048);
+        assert_eq!(send_limit(0xffff, 5840), 5840);
+    }
+
+    #[test]
+    fn an_answer_is_cut_as_windows_cuts_it() {
+        // 346 entries of a Windows 10 mapper: 45276 octets in fragments of 4280.
+        let stub = vec![0; 45276];
+        let pieces: Vec<_> = split(&stub, 4280, 24).collect();
+        assert_eq!(pieces.len(), 11);
+        assert_eq!(pieces[0].stub.len(), 4256);
+        assert_eq!(pieces[1].alloc_hint, 41020);
+        assert_eq!(pieces[10].alloc_hint, 2716);
+        let flags: Vec<u8> = pieces.iter().map(|piece| piece.flags.0).collect();
+        assert_eq!(flags, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+    }
+
+    #[test]
+    fn an_empty_answer_is_one_fragment() {
+        let pieces: Vec<_> = split(&[], 5840, 24).collect();
+        assert_eq!(pieces.len(), 1);
+        assert_eq!(pieces[0].flags.0, 3);
+    }
+}

@@ -1,0 +1,21 @@
+//! State machines without IO, clock or randomness.
+//!
+//! Each machine is driven by the same verbs: octets and the time come in with
+//! `receive`, what happened goes out with `poll_event`, answers come back with
+//! `reply`, octets go out with `poll_transmit`, and deadlines pass through
+//! `poll_timeout` and `handle_timeout`. Identifiers that have to be unique are
+//! handed in. A machine never panics on what a peer sends, and holds no more
+//! than its settings allow.
+
+mod answer;
+pub mod association;
+pub mod client;
+pub mod context;
+pub mod fragment;
+pub mod frame;
+pub mod group;
+
+pub use association::{Answer, Association, Call, Closed, Event, Settings, Traffic};
+pub use client::{ClientAssociation, ClientEvent, ClientSettings, ProtocolError};
+pub use context::Served;
+pub use group::Groups;

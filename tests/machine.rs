@@ -1,0 +1,639 @@
+//! Both ends of an association in memory: no socket, no clock, no sleeping.
+
+use bytes::BytesMut;
+use epmapper::proto::{
+    Answer, Association, Call, ClientAssociation, ClientEvent, ClientSettings, Closed, Event,
+    Served, Settings,
+};
+use epmapper::wire::pdu::{Body, ContextAnswer, Header, PacketType, Pdu, PfcFlags, Request};
+use epmapper::wire::status::{FaultStatus, RejectReason};
+use epmapper::wire::{ByteOrder, DataRepresentation, SyntaxId};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const BIND_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+fn settings() -> Settings {
+    let served = [SyntaxId::EPT, SyntaxId::MGMT].map(|interface| Served {
+        interface,
+        transfer_syntaxes: vec![SyntaxId::NDR],
+    });
+    Settings {
+        interfaces: Arc::new(served),
+        secondary_address: "135".into(),
+        max_frag: 5840,
+        max_call: 4 << 20,
+        max_waiting: 4,
+        max_queued: 1 << 20,
+        max_contexts: 8,
+        bind_timeout: BIND_TIMEOUT,
+        idle_timeout: IDLE_TIMEOUT,
+    }
+}
+
+/// A server whose operation n answers its own stub n times over; 99 faults.
+struct Server {
+    association: Association,
+    input: BytesMut,
+    now: Instant,
+    calls: Vec<Call>,
+}
+
+impl Server {
+    fn new(settings: Settings) -> Self {
+        let now = Instant::now();
+        Server {
+            association: Association::new(Arc::new(settings), now),
+            input: BytesMut::new(),
+            now,
+            calls: Vec::new(),
+        }
+    }
+
+    /// Takes octets in and gives back all that is sent.
+    fn exchange(&mut self, octets: &[u8]) -> Vec<u8> {
+        self.input.extend_from_slice(octets);
+        let mut sent = Vec::new();
+        loop {
+            let before = self.input.len();
+            self.association.receive(self.now, &mut self.input);
+            let mut events = 0;
+            while let Some(event) = self.association.poll_event() {
+                events += 1;
+                self.event(event);
+            }
+            while let Some(octets) = self.association.poll_transmit() {
+                sent.extend_from_slice(octets);
+                let len = octets.len();
+                self.association.transmitted(len);
+                events += 1;
+            }
+            if before == self.input.len() && events == 0 {
+                return sent;
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Join { group: 0 } => self.association.joined(Some(77)),
+            Event::Join { group: 77 } => self.association.joined(Some(77)),
+            Event::Join { .. } => self.association.joined(None),
+            Event::Call(call) => {
+                let stub = call.stub.repeat(usize::from(call.opnum));
+                let answer = match call.opnum {
+                    99 => Answer::Fault {
+                        status: FaultStatus::OP_RNG_ERROR,
+                        did_not_execute: true,
+                    },
+                    _ => Answer::Response(&stub),
+                };
+                self.association.reply(&call, answer);
+                self.calls.push(call);
+            }
+        }
+    }
+}
+
+fn client(order: ByteOrder, max_frag: u16) -> ClientAssociation {
+    ClientAssociation::new(ClientSettings {
+        order,
+        max_frag,
+        ..ClientSettings::default()
+    })
+}
+
+fn sent(client: &mut ClientAssociation) -> Vec<u8> {
+    let octets = client.poll_transmit().unwrap_or_default().to_vec();
+    client.transmitted(octets.len());
+    octets
+}
+
+/// Sends what the client has to send, and brings back what the server answers.
+fn talk(client: &mut ClientAssociation, server: &mut Server) -> Option<ClientEvent> {
+    let octets = sent(client);
+    let answer = server.exchange(&octets);
+    client.receive(&mut BytesMut::from(&answer[..]));
+    client.poll_event()
+}
+
+const EPT_NDR: (u16, SyntaxId, &[SyntaxId]) = (0, SyntaxId::EPT, &[SyntaxId::NDR]);
+
+fn bound(order: ByteOrder, max_frag: u16) -> (ClientAssociation, Server) {
+    let mut client = client(order, max_frag);
+    let mut server = Server::new(settings());
+    client.bind(&[EPT_NDR]);
+    let Some(ClientEvent::Bound(answers)) = talk(&mut client, &mut server) else {
+        panic!("not bound");
+    };
+    assert_eq!(answers[0].result.0, 0);
+    (client, server)
+}
+
+/// All PDUs of a stream.
+fn pdus(octets: &[u8]) -> Vec<Pdu<'_>> {
+    let mut rest = octets;
+    let mut found = Vec::new();
+    while let Some(len) = Header::peek_frag_length(rest) {
+        let (pdu, behind) = rest.split_at(usize::from(len));
+        found.push(Pdu::decode(pdu).unwrap());
+        rest = behind;
+    }
+    assert!(rest.is_empty(), "octets behind the last PDU");
+    found
+}
+
+fn request(call_id: u32, flags: PfcFlags, opnum: u16, stub: &[u8]) -> Vec<u8> {
+    request_of(call_id, flags, (0, opnum), stub)
+}
+
+fn request_of(call_id: u32, flags: PfcFlags, target: (u16, u16), stub: &[u8]) -> Vec<u8> {
+    let header = Header::new(
+        PacketType::REQUEST,
+        flags,
+        DataRepresentation::LITTLE,
+        call_id,
+    );
+    let request = Request {
+        alloc_hint: stub.len() as u32,
+        context_id: target.0,
+        opnum: target.1,
+        object: None,
+        stub,
+    };
+    let mut octets = Vec::new();
+    Pdu::new(header, Body::Request(request)).encode(&mut octets);
+    octets
+}
+
+const FIRST: PfcFlags = PfcFlags::FIRST_FRAG;
+const LAST: PfcFlags = PfcFlags::LAST_FRAG;
+const WHOLE: PfcFlags = PfcFlags(FIRST.0 | LAST.0);
+const MIDDLE: PfcFlags = PfcFlags(0);
+
+/// The fault at the end of `octets`: call id, status, did not execute.
+fn fault(octets: &[u8]) -> (u32, FaultStatus, bool) {
+    let pdus = pdus(octets);
+    let Some(Pdu {
+        header,
+        body: Body::Fault(fault),
+        ..
+    }) = pdus.last()
+    else {
+        panic!("no fault: {pdus:?}");
+    };
+    let flag = header.flags.contains(PfcFlags::DID_NOT_EXECUTE);
+    (header.call_id, fault.status, flag)
+}
+
+#[test]
+fn a_call_is_answered_in_both_byte_orders() {
+    for order in [ByteOrder::Little, ByteOrder::Big] {
+        let (mut client, mut server) = bound(order, 5840);
+        client.call(0, 2, None, b"stub");
+        let Some(ClientEvent::Response {
+            order: answered,
+            stub,
+        }) = talk(&mut client, &mut server)
+        else {
+            panic!("no response");
+        };
+        assert_eq!((answered, &stub[..]), (order, &b"stubstub"[..]));
+    }
+}
+
+#[test]
+fn long_calls_and_answers_go_in_fragments_that_the_client_takes() {
+    for max_frag in [1432, 2048, 4280, 5840] {
+        let (mut client, mut server) = bound(ByteOrder::Little, max_frag);
+        let stub: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
+        client.call(0, 1, None, &stub);
+        let octets = sent(&mut client);
+        let answer = server.exchange(&octets);
+        let longest = pdus(&answer).iter().map(|p| p.header.frag_length).max();
+        assert!(longest <= Some(max_frag), "{longest:?} for {max_frag}");
+        client.receive(&mut BytesMut::from(&answer[..]));
+        let Some(ClientEvent::Response { stub: back, .. }) = client.poll_event() else {
+            panic!("no response");
+        };
+        assert_eq!(back, stub);
+    }
+}
+
+#[test]
+fn a_conversation_cut_at_every_octet_gives_the_same_answers() {
+    let mut client = client(ByteOrder::Little, 1432);
+    client.bind(&[EPT_NDR]);
+    let mut octets = sent(&mut client);
+    octets.extend(request(2, WHOLE, 1, &[7; 40]));
+    octets.extend(request(3, FIRST, 3, &[1; 16]));
+    octets.extend(request(3, LAST, 3, &[2; 16]));
+    let whole = Server::new(settings()).exchange(&octets);
+    assert_eq!(pdus(&whole).len(), 3);
+    for cut in 0..=octets.len() {
+        let mut server = Server::new(settings());
+        let mut answer = server.exchange(&octets[..cut]);
+        answer.extend(server.exchange(&octets[cut..]));
+        assert_eq!(answer, whole, "cut at {cut}");
+    }
+    let mut server = Server::new(settings());
+    let single: Vec<u8> = octets
+        .iter()
+        .flat_map(|octet| server.exchange(&[*octet]))
+        .collect();
+    assert_eq!(single, whole);
+}
+
+#[test]
+fn answers_cut_at_every_octet_reach_the_client() {
+    let (mut client, mut server) = bound(ByteOrder::Little, 1432);
+    client.call(0, 100, None, &[9; 40]);
+    let octets = sent(&mut client);
+    let answer = server.exchange(&octets);
+    let mut input = BytesMut::new();
+    for octet in &answer {
+        assert!(client.poll_event().is_none());
+        input.extend_from_slice(&[*octet]);
+        client.receive(&mut input);
+    }
+    assert!(
+        matches!(client.poll_event(), Some(ClientEvent::Response { stub, .. }) if stub.len() == 4000)
+    );
+}
+
+#[test]
+fn pipelined_calls_are_answered_in_order_and_no_more_wait_than_may() {
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    let octets: Vec<u8> = (0..20)
+        .flat_map(|id| request(id, WHOLE, 1, &[id as u8]))
+        .collect();
+    server.input.extend_from_slice(&octets);
+    server.association.receive(server.now, &mut server.input);
+    assert!(server.association.is_full());
+    assert_eq!(
+        server.input.len(),
+        octets.len() / 20 * 16,
+        "four of twenty taken"
+    );
+    let answer = server.exchange(&[]);
+    let ids: Vec<u32> = pdus(&answer).iter().map(|pdu| pdu.header.call_id).collect();
+    assert_eq!(ids, (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_answer_of_the_machine_waits_behind_the_calls_before_it() {
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    let mut octets = request(2, WHOLE, 1, b"x");
+    octets.extend(request_of(3, WHOLE, (9, 1), b"unknown context"));
+    octets.extend(request(4, WHOLE, 1, b"y"));
+    octets.extend(request(5, LAST, 1, b"a violation"));
+    octets.extend(request(6, WHOLE, 1, b"never read"));
+    let answer = server.exchange(&octets);
+    let kinds: Vec<_> = pdus(&answer)
+        .iter()
+        .map(|pdu| (pdu.header.call_id, pdu.header.ptype))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            (2, PacketType::RESPONSE),
+            (3, PacketType::FAULT),
+            (4, PacketType::RESPONSE),
+            (5, PacketType::FAULT)
+        ]
+    );
+    assert_eq!(server.association.closed(), Some(Closed::Violation));
+    assert!(server.exchange(&request(7, WHOLE, 1, b"")).is_empty());
+}
+
+#[test]
+fn no_call_is_begun_while_too_much_waits_to_be_sent() {
+    let mut server = Server::new(Settings {
+        max_queued: 1000,
+        ..settings()
+    });
+    let mut client = client(ByteOrder::Little, 5840);
+    client.bind(&[EPT_NDR]);
+    talk(&mut client, &mut server);
+    for id in 2..5 {
+        server
+            .input
+            .extend_from_slice(&request(id, WHOLE, 50, &[0; 40]));
+    }
+    server.association.receive(server.now, &mut server.input);
+    let mut begun = 0;
+    while let Some(event) = server.association.poll_event() {
+        begun += 1;
+        server.event(event);
+    }
+    assert_eq!(begun, 1);
+    assert!(server.association.is_busy());
+    assert_eq!(pdus(&server.exchange(&[])).len(), 3);
+}
+
+#[test]
+fn a_first_pdu_that_is_no_bind_is_refused() {
+    let mut server = Server::new(settings());
+    let answer = server.exchange(&request(5, WHOLE, 1, b""));
+    let [
+        Pdu {
+            header,
+            body: Body::BindNak(nak),
+            ..
+        },
+    ] = pdus(&answer)[..]
+    else {
+        panic!("no bind_nak");
+    };
+    assert_eq!(header.call_id, 5);
+    assert_eq!(nak.reason, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED);
+    assert_eq!(server.association.closed(), Some(Closed::Refused));
+}
+
+#[test]
+fn octets_that_are_no_rpc_get_a_bind_nak_of_24_octets() {
+    let mut server = Server::new(settings());
+    let answer = server.exchange(b"\0\0\0\xa4\xffSMBr\0\0\0\0\x08\x01\x40 and more");
+    let expected = b"\x05\0\x0d\x03\x10\0\0\0\x18\0\0\0\0\x08\x01\x40\x04\0\x01\x05\0\0\0\0";
+    assert_eq!(answer, expected);
+}
+
+#[test]
+fn a_bind_into_an_unknown_group_is_refused_and_into_a_known_one_joins() {
+    for (group, joined) in [(77u32, true), (5, false)] {
+        let mut client = client(ByteOrder::Little, 5840);
+        client.bind(&[EPT_NDR]);
+        let mut octets = sent(&mut client);
+        octets[20..24].copy_from_slice(&group.to_le_bytes());
+        let mut server = Server::new(settings());
+        let answer = server.exchange(&octets);
+        match pdus(&answer)[0].body {
+            Body::BindAck(ack) => assert!(joined && ack.assoc_group_id == 77),
+            Body::BindNak(nak) => assert!(!joined && nak.reason == RejectReason::NOT_SPECIFIED),
+            ref other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn alter_context_adds_an_interface_and_the_old_one_stays() {
+    let (mut client, mut server) = bound(ByteOrder::Little, 5840);
+    client.alter(&[(1, SyntaxId::MGMT, &[SyntaxId::NDR])]);
+    let event = talk(&mut client, &mut server);
+    assert!(matches!(event, Some(ClientEvent::Bound(a)) if a[0].result.0 == 0));
+    for context in [0, 1] {
+        client.call(context, 1, None, b"");
+        assert!(matches!(
+            talk(&mut client, &mut server),
+            Some(ClientEvent::Response { .. })
+        ));
+    }
+    let interfaces: Vec<_> = server.calls.iter().map(|call| call.interface).collect();
+    assert_eq!(interfaces, [0, 1]);
+}
+
+#[test]
+fn a_refused_context_tells_why_and_its_calls_fault() {
+    let (mut client, mut server) = bound(ByteOrder::Little, 5840);
+    let newer = SyntaxId {
+        major: 4,
+        ..SyntaxId::EPT
+    };
+    client.alter(&[(3, newer, &[SyntaxId::NDR])]);
+    let Some(ClientEvent::Bound(answers)) = talk(&mut client, &mut server) else {
+        panic!("no answer");
+    };
+    let ContextAnswer { result, reason, .. } = answers[0];
+    assert_eq!((result.0, reason.0), (2, 1));
+    client.call(3, 1, None, b"");
+    let event = talk(&mut client, &mut server);
+    assert!(matches!(
+        event,
+        Some(ClientEvent::Fault {
+            status: FaultStatus::UNK_IF,
+            did_not_execute: true
+        })
+    ));
+    client.call(0, 1, None, b"");
+    assert!(matches!(
+        talk(&mut client, &mut server),
+        Some(ClientEvent::Response { .. })
+    ));
+}
+
+#[test]
+fn a_second_bind_is_refused() {
+    let (mut client, mut server) = bound(ByteOrder::Little, 5840);
+    client.bind(&[EPT_NDR]);
+    let event = talk(&mut client, &mut server);
+    assert!(matches!(
+        event,
+        Some(ClientEvent::Refused(RejectReason::NOT_SPECIFIED))
+    ));
+    assert_eq!(server.association.closed(), Some(Closed::Refused));
+}
+
+#[test]
+fn misplaced_fragments_end_the_connection_with_a_fault() {
+    let cases: [(&str, Vec<Vec<u8>>, u32); 5] = [
+        ("no first", vec![request(2, LAST, 1, b"x")], 2),
+        ("no first, no last", vec![request(2, MIDDLE, 1, b"x")], 2),
+        (
+            "first twice",
+            vec![request(2, FIRST, 1, b"x"), request(2, FIRST, 1, b"x")],
+            2,
+        ),
+        (
+            "another call between",
+            vec![request(2, FIRST, 1, b"x"), request(3, WHOLE, 1, b"x")],
+            2,
+        ),
+        (
+            "continuation of another call",
+            vec![request(2, FIRST, 1, b"x"), request(3, LAST, 1, b"x")],
+            2,
+        ),
+    ];
+    for (name, octets, call_id) in cases {
+        let (_, mut server) = bound(ByteOrder::Little, 5840);
+        let answer = server.exchange(&octets.concat());
+        let expected = (call_id, FaultStatus::PROTO_ERROR, false);
+        assert_eq!(fault(&answer), expected, "{name}");
+        assert_eq!(
+            server.association.closed(),
+            Some(Closed::Violation),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_call_above_the_limit_is_refused_and_nothing_is_preallocated() {
+    let limited = Settings {
+        max_call: 64,
+        ..settings()
+    };
+    let bind = |server: &mut Server| {
+        let mut client = client(ByteOrder::Little, 5840);
+        client.bind(&[EPT_NDR]);
+        talk(&mut client, server);
+    };
+    let mut server = Server::new(limited.clone());
+    bind(&mut server);
+    let mut hinted = request(2, FIRST, 1, b"x");
+    hinted[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(
+        fault(&server.exchange(&hinted)),
+        (2, FaultStatus::ACCESS_DENIED, false)
+    );
+
+    let mut server = Server::new(limited);
+    bind(&mut server);
+    assert!(server.exchange(&request(2, FIRST, 1, &[0; 60])).is_empty());
+    assert!(server.exchange(&request(2, MIDDLE, 1, &[0; 4])).is_empty());
+    let answer = server.exchange(&request(2, LAST, 1, &[0; 1]));
+    assert_eq!(fault(&answer), (2, FaultStatus::ACCESS_DENIED, false));
+}
+
+#[test]
+fn a_fragment_above_the_transport_limit_ends_the_connection() {
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    let taken = request(2, WHOLE, 1, &vec![0; 5840 - 24]);
+    assert_eq!(
+        pdus(&server.exchange(&taken))[0].header.ptype,
+        PacketType::RESPONSE
+    );
+    let long = request(3, WHOLE, 1, &vec![0; 5841 - 24]);
+    assert_eq!(
+        fault(&server.exchange(&long[..16])),
+        (3, FaultStatus::PROTO_ERROR, false)
+    );
+}
+
+#[test]
+fn cancel_and_orphaned_are_not_answered_and_change_nothing() {
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    assert!(server.exchange(&request(2, FIRST, 1, b"a")).is_empty());
+    for ptype in [PacketType::CO_CANCEL, PacketType::ORPHANED] {
+        for call_id in [2, 9] {
+            let header = Header::new(ptype, WHOLE, DataRepresentation::LITTLE, call_id);
+            let body = match ptype {
+                PacketType::CO_CANCEL => Body::CoCancel,
+                _ => Body::Orphaned,
+            };
+            let mut octets = Vec::new();
+            Pdu::new(header, body).encode(&mut octets);
+            assert!(server.exchange(&octets).is_empty());
+        }
+    }
+    let answer = server.exchange(&request(2, LAST, 1, b"b"));
+    let Body::Response(response) = pdus(&answer)[0].body else {
+        panic!("no response");
+    };
+    assert_eq!(response.stub, b"ab");
+}
+
+#[test]
+fn a_maybe_call_is_run_and_not_answered() {
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    let flags = WHOLE | PfcFlags::MAYBE;
+    assert!(server.exchange(&request(2, flags, 99, b"")).is_empty());
+    assert_eq!(server.calls.len(), 1);
+}
+
+#[test]
+fn pdus_that_only_a_server_sends_end_the_connection() {
+    for ptype in [
+        PacketType::RESPONSE,
+        PacketType::FAULT,
+        PacketType::BIND_ACK,
+        PacketType::BIND_NAK,
+        PacketType::ALTER_CONTEXT_RESP,
+        PacketType::SHUTDOWN,
+        PacketType::RTS,
+        PacketType(1),
+        PacketType(0xff),
+    ] {
+        let (_, mut server) = bound(ByteOrder::Little, 5840);
+        let mut octets = request(2, WHOLE, 1, &[0; 40]);
+        octets[2] = ptype.0;
+        let answer = server.exchange(&octets);
+        let (call_id, status, _) = fault(&answer);
+        assert_eq!((call_id, status), (2, FaultStatus::PROTO_ERROR), "{ptype}");
+        assert_eq!(server.association.closed(), Some(Closed::Violation));
+    }
+}
+
+#[test]
+fn a_client_that_does_not_bind_or_falls_silent_is_closed() {
+    let mut server = Server::new(settings());
+    let start = server.now;
+    assert_eq!(
+        server.association.poll_timeout(),
+        Some(start + BIND_TIMEOUT)
+    );
+    server
+        .association
+        .handle_timeout(start + BIND_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(server.association.closed(), None);
+    server.association.handle_timeout(start + BIND_TIMEOUT);
+    assert_eq!(server.association.closed(), Some(Closed::BindTimeout));
+    assert_eq!(server.association.poll_timeout(), None);
+
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    server.now += Duration::from_secs(30);
+    server.exchange(&request(2, WHOLE, 1, b""));
+    let deadline = server.now + IDLE_TIMEOUT;
+    // A part of a PDU is no sign of life.
+    server.now += Duration::from_secs(10);
+    server.exchange(&request(3, WHOLE, 1, b"")[..20]);
+    assert_eq!(server.association.poll_timeout(), Some(deadline));
+    server.association.handle_timeout(deadline);
+    assert_eq!(server.association.closed(), Some(Closed::IdleTimeout));
+}
+
+#[test]
+fn an_authenticated_bind_is_refused_while_there_is_no_provider() {
+    let mut client = client(ByteOrder::Little, 5840);
+    client.bind(&[EPT_NDR]);
+    let plain = sent(&mut client);
+    // Type NTLM, level connect, no pad, reserved, context 0, then a token.
+    let verifier = [10, 2, 0, 0, 0, 0, 0, 0, b'N', b'T', b'L', b'M'];
+    let mut octets = [&plain[..], &verifier].concat();
+    let len = octets.len() as u16;
+    octets[8..10].copy_from_slice(&len.to_le_bytes());
+    octets[10..12].copy_from_slice(&4u16.to_le_bytes());
+    let mut server = Server::new(settings());
+    let answer = server.exchange(&octets);
+    let Body::BindNak(nak) = pdus(&answer)[0].body else {
+        panic!("no bind_nak");
+    };
+    assert_eq!(nak.reason, RejectReason::AUTHENTICATION_TYPE_NOT_RECOGNIZED);
+}
+
+#[test]
+fn a_server_out_of_turn_breaks_the_client_and_nothing_else() {
+    let cases: [(&str, Vec<u8>); 3] = [
+        (
+            "octets that are no RPC",
+            b"HTTP/1.1 400 Bad Request\r\n".to_vec(),
+        ),
+        ("an answer to another call", {
+            let mut octets = Vec::new();
+            let header = Header::new(PacketType::SHUTDOWN, WHOLE, DataRepresentation::LITTLE, 99);
+            Pdu::new(header, Body::Shutdown).encode(&mut octets);
+            octets
+        }),
+        ("a request", request(2, WHOLE, 1, b"")),
+    ];
+    for (name, octets) in cases {
+        let (mut client, _) = bound(ByteOrder::Little, 5840);
+        client.call(0, 1, None, b"");
+        client.receive(&mut BytesMut::from(&octets[..]));
+        let event = client.poll_event();
+        assert!(matches!(event, Some(ClientEvent::Broken(_))), "{name}");
+        client.receive(&mut BytesMut::from(&octets[..]));
+        assert!(client.poll_event().is_none(), "{name}");
+    }
+}
