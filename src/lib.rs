@@ -20,4 +20,5 @@
 //! socket, a file or a random source.
 
 pub mod proto;
+pub mod registry;
 pub mod wire;

@@ -1,0 +1,626 @@
+//! The table of entries and its indices.
+
+use super::entry::{Entry, Owner, RegistryError};
+use super::inquiry::{Inquiry, MapQuery};
+use crate::wire::tower::ProtocolSequence;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use uuid::Uuid;
+
+/// The registry: entries in insertion order, found by what callers ask.
+///
+/// Ordered trees all through: no entry costs more than the logarithm of their
+/// number, a walk goes on anywhere, and nothing here needs a random seed.
+#[derive(Clone, Debug)]
+pub struct Table {
+    object: Uuid,
+    limit: usize,
+    last: EntryId,
+    entries: BTreeMap<EntryId, Entry>,
+    index: BTreeSet<(Key, EntryId)>,
+    /// Object and tower of every entry.
+    identities: BTreeMap<(Uuid, Bytes), EntryId>,
+    /// Every entry by its endpoint, to know the first of each.
+    endpoints: BTreeSet<((Uuid, Bytes), EntryId)>,
+}
+
+impl Table {
+    /// An empty table of at most `limit` entries.
+    ///
+    /// `object` is the table's own object UUID, which `ept_inq_object` tells.
+    pub fn new(object: Uuid, limit: usize) -> Table {
+        Table {
+            object,
+            limit,
+            last: EntryId::START,
+            entries: BTreeMap::new(),
+            index: BTreeSet::new(),
+            identities: BTreeMap::new(),
+            endpoints: BTreeSet::new(),
+        }
+    }
+
+    /// The table's own object UUID.
+    pub fn object(&self) -> Uuid {
+        self.object
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Every entry, in insertion order.
+    pub fn iter(&self) -> impl Iterator<Item = (EntryId, &Entry)> {
+        self.entries.iter().map(|(id, entry)| (*id, entry))
+    }
+
+    /// The entry of that id.
+    pub fn get(&self, id: EntryId) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    /// The id of the entry with this object and tower.
+    pub fn find(&self, entry: &Entry) -> Option<EntryId> {
+        self.identities.get(&entry.identity()).copied()
+    }
+
+    /// Adds `entry` behind all others. One with the same object and tower
+    /// stays in its place and takes the new annotation.
+    ///
+    /// # Errors
+    /// `Full` when the table holds as many entries as it may.
+    pub fn insert(&mut self, entry: Entry) -> Result<EntryId, RegistryError> {
+        if let Some(id) = self.find(&entry) {
+            if let Some(there) = self.entries.get_mut(&id) {
+                there.renew(entry);
+            }
+            return Ok(id);
+        }
+        if self.entries.len() >= self.limit {
+            return Err(RegistryError::Full { limit: self.limit });
+        }
+        self.last = self.last.next();
+        self.link(self.last, &entry);
+        self.entries.insert(self.last, entry);
+        Ok(self.last)
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, id: EntryId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        self.unlink(id, &entry);
+        Some(entry)
+    }
+
+    /// Makes `wanted` the entries of `owner`: what is there stays in its
+    /// place, what is no longer wanted goes, what is new comes behind.
+    ///
+    /// # Errors
+    /// `Full` when that would be more entries than the table may hold;
+    /// then nothing has changed.
+    pub fn replace_owned(
+        &mut self,
+        owner: Owner,
+        wanted: Vec<Entry>,
+    ) -> Result<Changed, RegistryError> {
+        let identities: BTreeSet<_> = wanted.iter().map(Entry::identity).collect();
+        let kept = identities
+            .iter()
+            .filter(|identity| self.identities.contains_key(identity));
+        let kept = kept.count();
+        let added = identities.len() - kept;
+        let unwanted: Vec<_> = self
+            .iter()
+            .filter(|(_, entry)| entry.owner() == owner && !identities.contains(&entry.identity()))
+            .map(|(id, _)| id)
+            .collect();
+        if self.len() - unwanted.len() + added > self.limit {
+            return Err(RegistryError::Full { limit: self.limit });
+        }
+        let removed = unwanted
+            .into_iter()
+            .filter_map(|id| self.remove(id))
+            .count();
+        for entry in wanted {
+            self.insert(entry)?;
+        }
+        Ok(Changed {
+            added,
+            removed,
+            kept,
+        })
+    }
+
+    /// The entries that match `inquiry`, from `from` on.
+    ///
+    /// Each comes with the position behind it.
+    pub fn lookup(
+        &self,
+        inquiry: &Inquiry,
+        from: Position,
+    ) -> impl Iterator<Item = (Position, &Entry)> {
+        let candidates = match inquiry.key() {
+            None => Candidates::All(self.entries.range((Excluded(from.after), Unbounded))),
+            Some(key) => self.candidates(key, from.after),
+        };
+        candidates
+            .filter(|(_, entry)| inquiry.matches(entry))
+            .map(|(after, entry)| (Position { pass: 0, after }, entry))
+    }
+
+    /// The entries that match `query`, from `from` on: those with the object
+    /// asked for, then those with none.
+    ///
+    /// Each comes with the position behind it. For the management interface
+    /// only the first entry of each endpoint comes.
+    ///
+    /// # Source
+    /// C706 appendix O, ept_map; the order is the DCE reference's.
+    pub fn map(
+        &self,
+        query: &MapQuery,
+        from: Position,
+    ) -> impl Iterator<Item = (Position, &Entry)> {
+        let passes = query
+            .passes()
+            .into_iter()
+            .flatten()
+            .zip(0..)
+            .skip(usize::from(from.pass));
+        passes
+            .flat_map(move |(object, pass)| {
+                let after = if pass == from.pass {
+                    from.after
+                } else {
+                    EntryId::START
+                };
+                let candidates = self.candidates(query.key(object), after);
+                candidates.map(move |(after, entry)| (Position { pass, after }, entry))
+            })
+            .filter(|(_, entry)| query.matches(entry) && !self.is_seen_before(query, entry))
+    }
+
+    /// Whether a management walk had this entry's endpoint already under the
+    /// object asked for.
+    fn is_seen_before(&self, query: &MapQuery, entry: &Entry) -> bool {
+        query.is_management() && entry.object() != query.object && {
+            let (_, endpoint) = entry.endpoint();
+            self.first_of(&(query.object, endpoint)).is_some()
+        }
+    }
+
+    /// The entries under a key of the index, behind `after`.
+    fn candidates(&self, key: Key, after: EntryId) -> Candidates<'_> {
+        let range = (Excluded((key, after)), Included((key, EntryId::END)));
+        Candidates::Indexed(&self.entries, self.index.range(range))
+    }
+
+    /// Enters `entry` into every index.
+    fn link(&mut self, id: EntryId, entry: &Entry) {
+        for key in Key::of(entry) {
+            self.index.insert((key, id));
+        }
+        let endpoint = entry.endpoint();
+        if self.first_of(&endpoint).is_none() {
+            self.index.insert((Key::first(entry), id));
+        }
+        self.endpoints.insert((endpoint, id));
+        self.identities.insert(entry.identity(), id);
+    }
+
+    /// Takes `entry` out of every index; the next one at its endpoint, if
+    /// there is one, becomes the first.
+    fn unlink(&mut self, id: EntryId, entry: &Entry) {
+        for key in Key::of(entry) {
+            self.index.remove(&(key, id));
+        }
+        let endpoint = (entry.endpoint(), id);
+        self.endpoints.remove(&endpoint);
+        if self.index.remove(&(Key::first(entry), id))
+            && let Some(next) = self.first_of(&endpoint.0)
+        {
+            self.index.insert((Key::first(entry), next));
+        }
+        self.identities.remove(&entry.identity());
+    }
+
+    /// The first entry at an endpoint.
+    fn first_of(&self, endpoint: &(Uuid, Bytes)) -> Option<EntryId> {
+        let from = (endpoint.clone(), EntryId::START);
+        let (found, id) = self.endpoints.range(from..).next()?;
+        (found == endpoint).then_some(*id)
+    }
+}
+
+/// The number of an entry. It rises with every insert: it is the insertion
+/// order, and where a walk stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(u64);
+
+impl EntryId {
+    /// Before every entry.
+    const START: EntryId = EntryId(0);
+    /// Behind every entry.
+    const END: EntryId = EntryId(u64::MAX);
+
+    /// The number after this one.
+    ///
+    /// One insert a nanosecond uses them up in 584 years.
+    fn next(self) -> EntryId {
+        EntryId(self.0 + 1)
+    }
+}
+
+/// Where a walk stands: what it has seen lies before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Which of the map's passes; a lookup has one.
+    pass: u8,
+    /// The last entry that it passed.
+    after: EntryId,
+}
+
+impl Position {
+    /// The beginning.
+    pub const START: Position = Position {
+        pass: 0,
+        after: EntryId::START,
+    };
+
+    /// The position just before the entry that this one is just behind.
+    ///
+    /// A walk that looked ahead goes on from there, and need not look again
+    /// at what lies between.
+    pub fn before(self) -> Position {
+        let after = EntryId(self.after.0.saturating_sub(1));
+        Position { after, ..self }
+    }
+}
+
+/// What `Table::replace_owned` did, in entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// New ones.
+    pub added: usize,
+    /// Ones that went.
+    pub removed: usize,
+    /// Ones that were there and stay.
+    pub kept: usize,
+}
+
+/// What the index finds entries by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// The interface's UUID.
+    Interface(Uuid),
+    /// The object.
+    Object(Uuid),
+    /// The interface's UUID and the object.
+    Both(Uuid, Uuid),
+    /// Object and protocol sequence, for the first entry of each endpoint;
+    /// the unknown protocol sequences share one key.
+    First(Uuid, Option<ProtocolSequence>),
+}
+
+impl Key {
+    /// The keys that every entry has.
+    fn of(entry: &Entry) -> [Key; 3] {
+        let (interface, object) = (entry.interface().uuid, entry.object());
+        [
+            Key::Interface(interface),
+            Key::Object(object),
+            Key::Both(interface, object),
+        ]
+    }
+
+    /// The key that the first entry of an endpoint has besides.
+    fn first(entry: &Entry) -> Key {
+        Key::First(entry.object(), entry.shape().protseq())
+    }
+}
+
+/// Entries in insertion order: all, or those under one key.
+enum Candidates<'a> {
+    /// Straight from the table.
+    All(btree_map::Range<'a, EntryId, Entry>),
+    /// Through the index.
+    Indexed(
+        &'a BTreeMap<EntryId, Entry>,
+        btree_set::Range<'a, (Key, EntryId)>,
+    ),
+}
+
+impl<'a> Iterator for Candidates<'a> {
+    type Item = (EntryId, &'a Entry);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Candidates::All(range) => range.next().map(|(id, entry)| (*id, entry)),
+            Candidates::Indexed(entries, range) => {
+                let (_, id) = range.next()?;
+                entries.get_key_value(id).map(|(id, entry)| (*id, entry))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{ECHO, OBJECT, OTHER, SAMR, entry, tcp, tcp_tower, tower};
+    use super::*;
+    use crate::wire::SyntaxId;
+    use crate::wire::tower::Tower;
+
+    /// A table of these entries and room for `spare` more.
+    fn table(entries: &[Entry], spare: usize) -> Table {
+        let mut table = Table::new(OTHER, entries.len() + spare);
+        for entry in entries {
+            table.insert(entry.clone()).unwrap();
+        }
+        table
+    }
+
+    /// The towers of all entries, in their order.
+    fn towers(table: &Table) -> Vec<Vec<u8>> {
+        table
+            .iter()
+            .map(|(_, entry)| entry.tower().to_vec())
+            .collect()
+    }
+
+    /// What a map of a TCP tower asks.
+    fn query(object: Uuid, interface: SyntaxId) -> MapQuery {
+        let tower = tcp_tower(interface, 135);
+        MapQuery::new(object, &Tower::decode(&tower).unwrap().parts().unwrap())
+    }
+
+    /// Object and port of what a map finds from `from` on.
+    fn mapped(table: &Table, query: &MapQuery, from: Position) -> Vec<(Uuid, u16)> {
+        let port = |entry: &Entry| {
+            Tower::decode(entry.tower())
+                .unwrap()
+                .parts()
+                .unwrap()
+                .port()
+        };
+        let found = table.map(query, from);
+        found
+            .map(|(_, entry)| (entry.object(), port(entry).unwrap()))
+            .collect()
+    }
+
+    /// An entry of `ECHO` at a TCP port under an object.
+    fn echo(object: Uuid, port: u16) -> Entry {
+        entry(object, &tcp_tower(ECHO, port))
+    }
+
+    #[test]
+    fn entries_come_in_insertion_order() {
+        let entries = [tcp(SAMR, 3), tcp(ECHO, 2), echo(OBJECT, 1), tcp(ECHO, 4)];
+        let table = table(&entries, 0);
+        assert!(table.iter().map(|(_, entry)| entry).eq(&entries));
+        let all = table.lookup(&Inquiry::All, Position::START);
+        assert!(all.map(|(_, entry)| entry).eq(&entries));
+    }
+
+    #[test]
+    fn the_same_object_and_tower_again_keep_their_place_and_take_the_annotation() {
+        let mut table = table(&[tcp(ECHO, 1), tcp(ECHO, 2)], 0);
+        let again = Entry::new(
+            Uuid::nil(),
+            &tcp_tower(ECHO, 1),
+            b"new",
+            Owner::Configuration,
+        );
+        let first = table.find(&tcp(ECHO, 1)).unwrap();
+        assert_eq!(table.insert(again.unwrap()), Ok(first));
+        assert_eq!(table.get(first).unwrap().annotation(), b"new");
+        assert_eq!(towers(&table), [tcp_tower(ECHO, 1), tcp_tower(ECHO, 2)]);
+    }
+
+    #[test]
+    fn the_same_tower_under_another_object_is_another_entry() {
+        assert_eq!(
+            table(&[tcp(ECHO, 1), echo(OBJECT, 1), echo(OTHER, 1)], 0).len(),
+            3
+        );
+    }
+
+    #[test]
+    fn of_two_owners_the_mapper_keeps_an_entry() {
+        let mine = |owner| Entry::new(OBJECT, &tcp_tower(ECHO, 1), b"", owner).unwrap();
+        for owners in [
+            [Owner::Mapper, Owner::Configuration],
+            [Owner::Configuration, Owner::Mapper],
+        ] {
+            let mut table = table(&owners.map(mine), 0);
+            table.replace_owned(Owner::Configuration, vec![]).unwrap();
+            assert_eq!(table.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_full_table_takes_no_new_entry_but_knows_old_ones() {
+        let mut table = table(&[tcp(ECHO, 1), tcp(ECHO, 2)], 0);
+        assert_eq!(
+            table.insert(tcp(ECHO, 3)),
+            Err(RegistryError::Full { limit: 2 })
+        );
+        assert!(table.insert(tcp(ECHO, 2)).is_ok());
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn what_is_removed_is_found_by_nothing() {
+        let mut table = table(&[echo(OBJECT, 1)], 0);
+        let id = table.find(&echo(OBJECT, 1)).unwrap();
+        assert_eq!(table.remove(id), Some(echo(OBJECT, 1)));
+        assert_eq!(table.remove(id), None);
+        assert!(table.is_empty() && table.find(&echo(OBJECT, 1)).is_none());
+        assert!(table.index.is_empty() && table.endpoints.is_empty());
+        assert!(table.identities.is_empty());
+    }
+
+    #[test]
+    fn replacing_keeps_what_is_wanted_still_in_its_place() {
+        let mine = Entry::new(Uuid::nil(), &tcp_tower(SAMR, 9), b"", Owner::Mapper).unwrap();
+        let mut table = table(&[tcp(ECHO, 1), mine, tcp(ECHO, 2), tcp(ECHO, 3)], 9);
+        let wanted = vec![tcp(ECHO, 4), tcp(ECHO, 3), tcp(ECHO, 1), tcp(ECHO, 4)];
+        let changed = table.replace_owned(Owner::Configuration, wanted).unwrap();
+        assert_eq!(
+            changed,
+            Changed {
+                added: 1,
+                removed: 1,
+                kept: 2
+            }
+        );
+        let expected = [(ECHO, 1), (SAMR, 9), (ECHO, 3), (ECHO, 4)];
+        assert_eq!(
+            towers(&table),
+            expected.map(|(interface, port)| tcp_tower(interface, port))
+        );
+    }
+
+    #[test]
+    fn replacing_by_too_many_changes_nothing() {
+        let mut table = table(&[tcp(ECHO, 1), tcp(ECHO, 2)], 1);
+        let wanted = |ports: std::ops::Range<u16>| ports.map(|port| tcp(ECHO, port)).collect();
+        let full = table.replace_owned(Owner::Configuration, wanted(2..6));
+        assert_eq!(full, Err(RegistryError::Full { limit: 3 }));
+        assert_eq!(towers(&table), [tcp_tower(ECHO, 1), tcp_tower(ECHO, 2)]);
+        assert!(
+            table
+                .replace_owned(Owner::Configuration, wanted(2..5))
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_walk_goes_on_behind_a_position_or_at_what_it_saw_ahead() {
+        let table = table(&[tcp(ECHO, 1), tcp(SAMR, 2), tcp(ECHO, 3)], 0);
+        let inquiry = Inquiry::Object(Uuid::nil());
+        let positions: Vec<_> = table
+            .lookup(&inquiry, Position::START)
+            .map(|one| one.0)
+            .collect();
+        for (seen, position) in positions.into_iter().enumerate() {
+            assert_eq!(table.lookup(&inquiry, position).count(), 2 - seen);
+            assert_eq!(table.lookup(&inquiry, position.before()).count(), 3 - seen);
+        }
+    }
+
+    #[test]
+    fn a_map_finds_entries_with_the_object_first_then_those_without() {
+        let entries = [
+            tcp(ECHO, 1),
+            echo(OBJECT, 2),
+            echo(OTHER, 3),
+            tcp(ECHO, 4),
+            echo(OBJECT, 5),
+        ];
+        let table = table(&entries, 0);
+        let nil = Uuid::nil();
+        let found = |object| mapped(&table, &query(object, ECHO), Position::START);
+        assert_eq!(
+            found(OBJECT),
+            [(OBJECT, 2), (OBJECT, 5), (nil, 1), (nil, 4)]
+        );
+        assert_eq!(found(Uuid::max()), [(nil, 1), (nil, 4)]);
+    }
+
+    #[test]
+    fn a_map_without_an_object_finds_entries_without_one_only() {
+        let table = table(&[echo(OBJECT, 1), tcp(ECHO, 2), tcp(SAMR, 3)], 0);
+        let found = mapped(&table, &query(Uuid::nil(), ECHO), Position::START);
+        assert_eq!(found, [(Uuid::nil(), 2)]);
+    }
+
+    #[test]
+    fn a_map_goes_on_in_either_pass() {
+        let table = table(
+            &[tcp(ECHO, 1), echo(OBJECT, 2), echo(OBJECT, 3), tcp(ECHO, 4)],
+            0,
+        );
+        let query = query(OBJECT, ECHO);
+        let whole = mapped(&table, &query, Position::START);
+        let positions: Vec<_> = table
+            .map(&query, Position::START)
+            .map(|one| one.0)
+            .collect();
+        for (index, position) in positions.into_iter().enumerate() {
+            assert_eq!(mapped(&table, &query, position), whole[index + 1..]);
+            assert_eq!(mapped(&table, &query, position.before()), whole[index..]);
+        }
+    }
+
+    #[test]
+    fn a_map_of_management_finds_the_first_entry_of_each_endpoint() {
+        let udp = [(0x0a, &[0, 0][..]), (0x08, &[0, 7]), (0x09, &[0; 4])];
+        let udp = entry(Uuid::nil(), &tower(ECHO, SyntaxId::NDR, &udp));
+        let table = table(
+            &[tcp(ECHO, 1), tcp(SAMR, 1), tcp(SAMR, 2), udp, tcp(ECHO, 2)],
+            0,
+        );
+        let query = query(Uuid::nil(), SyntaxId::MGMT);
+        let found = table.map(&query, Position::START);
+        let found: Vec<_> = found.map(|(_, entry)| entry).collect();
+        assert_eq!(found, [&tcp(ECHO, 1), &tcp(SAMR, 2)]);
+    }
+
+    #[test]
+    fn a_map_of_management_takes_no_endpoint_twice_for_its_object_and_none() {
+        let table = table(
+            &[tcp(ECHO, 1), echo(OBJECT, 2), tcp(SAMR, 2), tcp(SAMR, 3)],
+            0,
+        );
+        let mut query = query(OBJECT, SyntaxId::MGMT);
+        let nil = Uuid::nil();
+        assert_eq!(
+            mapped(&table, &query, Position::START),
+            [(OBJECT, 2), (nil, 1), (nil, 3)]
+        );
+        query.nil_objects = false;
+        assert_eq!(mapped(&table, &query, Position::START), [(OBJECT, 2)]);
+    }
+
+    #[test]
+    fn the_next_entry_of_an_endpoint_becomes_the_first_when_the_first_goes() {
+        let mut table = table(&[tcp(ECHO, 1), tcp(ECHO, 2), tcp(SAMR, 1)], 0);
+        let query = query(Uuid::nil(), SyntaxId::MGMT);
+        let ports = |table: &Table| {
+            let found = mapped(table, &query, Position::START);
+            found.into_iter().map(|(_, port)| port).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(&table), [1, 2]);
+        table.remove(table.find(&tcp(ECHO, 1)).unwrap());
+        assert_eq!(ports(&table), [2, 1]);
+        table.remove(table.find(&tcp(SAMR, 1)).unwrap());
+        assert_eq!(ports(&table), [2]);
+    }
+
+    #[test]
+    fn an_endpoint_in_two_transfer_syntaxes_is_found_by_callers_of_either() {
+        let at = |syntax| {
+            entry(
+                Uuid::nil(),
+                &tower(ECHO, syntax, &[(0x0c, &[0, 0]), (0x10, b"a\0")]),
+            )
+        };
+        let table = table(&[at(SyntaxId::NDR64), at(SyntaxId::NDR)], 0);
+        for syntax in [SyntaxId::NDR, SyntaxId::NDR64] {
+            let asked = tower(SyntaxId::MGMT, syntax, &[(0x0c, &[0, 0]), (0x10, b"\0")]);
+            let parts = Tower::decode(&asked).unwrap().parts().unwrap();
+            let query = MapQuery::new(Uuid::nil(), &parts);
+            let found = table.map(&query, Position::START);
+            assert!(found.map(|(_, entry)| entry).eq([&at(syntax)]));
+        }
+    }
+}
