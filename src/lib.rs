@@ -21,4 +21,5 @@
 
 pub mod proto;
 pub mod registry;
+pub mod service;
 pub mod wire;

@@ -1,0 +1,13 @@
+//! Opnum and stub in; stub or fault out.
+//!
+//! Holds the interfaces that the mapper serves, over the registry, and the
+//! places where real mappers differ. Leaves out connections, locks and clocks:
+//! what a call needs of them comes with it. Never awaits.
+
+pub mod conversation;
+pub mod ept;
+pub mod interface;
+pub mod mgmt;
+
+pub use conversation::Conversation;
+pub use interface::{Call, Interface, Refusal, Reply};
