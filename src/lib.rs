@@ -23,3 +23,8 @@ pub mod proto;
 pub mod registry;
 pub mod service;
 pub mod wire;
+
+#[cfg(feature = "net")]
+pub mod server;
+#[cfg(feature = "net")]
+pub mod transport;

@@ -1,0 +1,257 @@
+//! What one peer, or all of them, may take; what happens is counted.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tracing::warn;
+
+/// The limits of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one client: an IPv4 address or an IPv6 /64 network.
+    pub connections_per_client: usize,
+    /// How long a client may take to bind.
+    pub bind_timeout: Duration,
+    /// How long a bound client may be silent.
+    pub idle_timeout: Duration,
+    /// Calls of one connection that were read and wait for their answer.
+    pub calls_in_flight: usize,
+    /// Stub octets of one call, and of all calls of a connection that wait.
+    pub call_octets: usize,
+    /// Octets of answers that wait for a client to read them; above it no
+    /// further call of that connection is begun.
+    pub queued_octets: usize,
+    /// How long a client may leave an answer unread.
+    pub write_timeout: Duration,
+    /// Presentation contexts of one connection.
+    pub contexts: usize,
+    /// Unfinished lookups of one association group.
+    pub lookup_handles: usize,
+    /// How long an unfinished lookup is kept without being asked for more.
+    pub lookup_life: Duration,
+    /// Entries of the registry.
+    pub entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 10_000,
+            connections_per_client: 2_000,
+            bind_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30 * 60),
+            calls_in_flight: 64,
+            call_octets: 4 << 20,
+            queued_octets: 1 << 20,
+            write_timeout: Duration::from_secs(30),
+            contexts: 256,
+            lookup_handles: 32,
+            lookup_life: Duration::from_secs(10 * 60),
+            entries: 1_000_000,
+        }
+    }
+}
+
+/// A limit that can strike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Connections in all: one was closed at once.
+    Connections,
+    /// Connections of one client: one was closed at once.
+    ConnectionsPerClient,
+    /// A client did not bind in time and was closed.
+    BindTimeout,
+    /// A silent client was closed.
+    IdleTimeout,
+    /// A client's further calls were left unread for a while.
+    CallsInFlight,
+    /// A client's calls were held back since it did not read its answers.
+    QueuedOctets,
+    /// A client that did not read its answers was closed.
+    WriteTimeout,
+    /// An unfinished lookup was ended, since its client began others.
+    LookupHandles,
+}
+
+impl Limit {
+    /// All of them, in the order of their counters.
+    pub const ALL: [Limit; 8] = [
+        Limit::Connections,
+        Limit::ConnectionsPerClient,
+        Limit::BindTimeout,
+        Limit::IdleTimeout,
+        Limit::CallsInFlight,
+        Limit::QueuedOctets,
+        Limit::WriteTimeout,
+        Limit::LookupHandles,
+    ];
+
+    /// The setting's name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Limit::Connections => "connections",
+            Limit::ConnectionsPerClient => "connections_per_client",
+            Limit::BindTimeout => "bind_timeout",
+            Limit::IdleTimeout => "idle_timeout",
+            Limit::CallsInFlight => "calls_in_flight",
+            Limit::QueuedOctets => "queued_octets",
+            Limit::WriteTimeout => "write_timeout",
+            Limit::LookupHandles => "lookup_handles",
+        }
+    }
+}
+
+/// How often each limit struck, and when that was last logged.
+#[derive(Debug, Default)]
+pub(crate) struct Strikes {
+    counters: [Counter; Limit::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Counter {
+    count: AtomicU64,
+    logged: Mutex<Option<(Instant, u64)>>,
+}
+
+/// A limit is logged once in this time at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+impl Strikes {
+    /// Counts a strike, and logs it unless that limit was logged lately.
+    pub(crate) fn strike(&self, limit: Limit) {
+        let counter = &self.counters[limit as usize];
+        let count = counter.count.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(new) = counter.due(Instant::now(), count) {
+            warn!(
+                limit = limit.name(),
+                strikes = new,
+                total = count,
+                "limit struck"
+            );
+        }
+    }
+
+    pub(crate) fn count(&self, limit: Limit) -> u64 {
+        self.counters[limit as usize].count.load(Ordering::Relaxed)
+    }
+}
+
+impl Counter {
+    /// Strikes since the last log line, when one is due.
+    fn due(&self, now: Instant, count: u64) -> Option<u64> {
+        let mut logged = super::lock(&self.logged);
+        let before = match *logged {
+            Some((at, _)) if now.duration_since(at) < LOG_INTERVAL => return None,
+            Some((_, before)) => before,
+            None => 0,
+        };
+        *logged = Some((now, count));
+        Some(count.saturating_sub(before))
+    }
+}
+
+/// Who is connected.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    total: usize,
+    each: HashMap<IpAddr, usize>,
+}
+
+impl Clients {
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Counts a connection in, or tells which limit is against it.
+    pub(crate) fn admit(&mut self, address: IpAddr, limits: &Limits) -> Result<(), Limit> {
+        if self.total >= limits.connections {
+            return Err(Limit::Connections);
+        }
+        let client = client(address);
+        let own = self.each.get(&client).copied().unwrap_or(0);
+        if own >= limits.connections_per_client {
+            return Err(Limit::ConnectionsPerClient);
+        }
+        self.each.insert(client, own + 1);
+        self.total += 1;
+        Ok(())
+    }
+
+    /// Counts an admitted connection out.
+    pub(crate) fn leave(&mut self, address: IpAddr) {
+        let client = client(address);
+        self.total -= 1;
+        match self.each.get_mut(&client) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => {
+                self.each.remove(&client);
+            }
+        }
+    }
+}
+
+/// Whom an address stands for: an IPv6 host has its whole /64 network.
+fn client(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_limited_in_all_and_for_each_client() {
+        let limits = Limits {
+            connections: 3,
+            connections_per_client: 2,
+            ..Limits::default()
+        };
+        let [one, two]: [IpAddr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
+        let mut clients = Clients::default();
+        assert_eq!(clients.admit(one, &limits), Ok(()));
+        assert_eq!(clients.admit(one, &limits), Ok(()));
+        assert_eq!(
+            clients.admit(one, &limits),
+            Err(Limit::ConnectionsPerClient)
+        );
+        assert_eq!(clients.admit(two, &limits), Ok(()));
+        assert_eq!(clients.admit(two, &limits), Err(Limit::Connections));
+        clients.leave(one);
+        assert_eq!(clients.admit(two, &limits), Ok(()));
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one_client() {
+        let [one, two, other]: [IpAddr; 3] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|text| text.parse().unwrap());
+        assert_eq!(client(one), client(two));
+        assert_ne!(client(one), client(other));
+    }
+
+    #[test]
+    fn a_limit_is_logged_once_a_minute() {
+        let counter = Counter::default();
+        let start = Instant::now();
+        assert_eq!(counter.due(start, 1), Some(1));
+        assert_eq!(counter.due(start + Duration::from_secs(59), 5), None);
+        assert_eq!(counter.due(start + Duration::from_secs(60), 9), Some(8));
+    }
+
+    #[test]
+    fn every_limit_has_its_own_counter() {
+        let strikes = Strikes::default();
+        for (times, limit) in Limit::ALL.into_iter().enumerate() {
+            (0..times).for_each(|_| strikes.strike(limit));
+        }
+        for (times, limit) in Limit::ALL.into_iter().enumerate() {
+            assert_eq!(strikes.count(limit), times as u64, "{}", limit.name());
+        }
+    }
+}

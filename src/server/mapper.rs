@@ -1,0 +1,109 @@
+//! The endpoint mapper's registry behind its lock, and its interfaces.
+
+use super::Statistics;
+use crate::registry::{Changed, Entry, Owner, RegistryError, Table};
+use crate::service::{self, Call, Conversation, Interface, Reply, mgmt};
+use crate::wire::SyntaxId;
+use std::sync::{Arc, PoisonError, RwLock};
+use uuid::Uuid;
+
+/// The registry that calls read and the configuration fills.
+#[derive(Debug)]
+pub struct Mapper {
+    table: RwLock<Table>,
+    conversation: Conversation,
+    statistics: Arc<Statistics>,
+}
+
+/// NDR 2.0 alone, as long as the stubs know no other.
+const TRANSFER_SYNTAXES: [SyntaxId; 1] = [SyntaxId::NDR];
+
+impl Mapper {
+    /// An empty registry of at most `entries` entries, with an object UUID of
+    /// its own.
+    pub fn new(conversation: Conversation, entries: usize) -> Arc<Self> {
+        Arc::new(Mapper {
+            table: RwLock::new(Table::new(Uuid::new_v4(), entries)),
+            conversation,
+            statistics: Arc::default(),
+        })
+    }
+
+    /// The counters that a server of this mapper's interfaces has to keep.
+    pub fn statistics(&self) -> Arc<Statistics> {
+        self.statistics.clone()
+    }
+
+    /// Makes `entries` all that `owner` has in the registry. Entries that were
+    /// there stay as they are, so that a walk under way still sees them once.
+    ///
+    /// # Errors
+    /// When the registry would grow above its limit; it is not changed then.
+    pub fn replace_owned(
+        &self,
+        owner: Owner,
+        entries: Vec<Entry>,
+    ) -> Result<Changed, RegistryError> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.replace_owned(owner, entries)
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.read(Table::len)
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The interfaces to serve: ept first, then mgmt.
+    pub fn interfaces(self: &Arc<Self>) -> Vec<Arc<dyn Interface>> {
+        vec![Arc::new(Ept(self.clone())), Arc::new(Mgmt(self.clone()))]
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Table) -> T) -> T {
+        read(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The endpoint mapper interface.
+struct Ept(Arc<Mapper>);
+
+impl Interface for Ept {
+    fn id(&self) -> SyntaxId {
+        SyntaxId::EPT
+    }
+
+    fn transfer_syntaxes(&self) -> &[SyntaxId] {
+        &TRANSFER_SYNTAXES
+    }
+
+    fn call(&self, call: Call<'_>) -> Reply {
+        let conversation = self.0.conversation;
+        self.0
+            .read(|table| service::ept::call(table, conversation, call))
+    }
+}
+
+/// Remote management of the mapper.
+struct Mgmt(Arc<Mapper>);
+
+impl Interface for Mgmt {
+    fn id(&self) -> SyntaxId {
+        SyntaxId::MGMT
+    }
+
+    fn transfer_syntaxes(&self) -> &[SyntaxId] {
+        &TRANSFER_SYNTAXES
+    }
+
+    fn call(&self, call: Call<'_>) -> Reply {
+        let view = mgmt::View {
+            interfaces: &[SyntaxId::EPT],
+            statistics: self.0.statistics.read(),
+        };
+        mgmt::call(&view, self.0.conversation, call)
+    }
+}

@@ -1,0 +1,161 @@
+//! Drives `proto` and `service` over a transport.
+//!
+//! A [`Server`] has interfaces and limits and any number of ways in; each
+//! connection is an association whose calls go to the interfaces. [`Mapper`]
+//! holds the registry and gives the interfaces of the endpoint mapper. All
+//! locks of the package live here; none is held across an await.
+
+pub mod limits;
+pub mod mapper;
+pub mod stream;
+
+pub use limits::{Limit, Limits};
+pub use mapper::Mapper;
+pub use stream::serve;
+
+use crate::proto::{Groups, Served};
+use crate::registry::{HandleLimits, Handles};
+use crate::service::Interface;
+use limits::{Clients, Strikes};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Interfaces and limits that all ways in share.
+pub struct Server {
+    interfaces: Vec<Arc<dyn Interface>>,
+    served: Arc<[Served]>,
+    limits: Limits,
+    strikes: Strikes,
+    statistics: Arc<Statistics>,
+    groups: Mutex<Groups<Arc<Group>>>,
+    clients: Mutex<Clients>,
+    emptied: Notify,
+}
+
+/// What the connections of one association group share.
+pub(crate) type Group = Mutex<Handles>;
+
+/// Counts since the start, as mgmt tells them; they wrap.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    calls_in: AtomicU32,
+    packets_in: AtomicU32,
+    packets_out: AtomicU32,
+}
+
+impl Statistics {
+    /// Calls received, calls made, PDUs received, PDUs sent.
+    pub fn read(&self) -> [u32; 4] {
+        let read = |counter: &AtomicU32| counter.load(Ordering::Relaxed);
+        [
+            read(&self.calls_in),
+            0,
+            read(&self.packets_in),
+            read(&self.packets_out),
+        ]
+    }
+}
+
+impl Server {
+    /// A server of `interfaces`, which counts its traffic in `statistics`.
+    pub fn new(
+        interfaces: Vec<Arc<dyn Interface>>,
+        limits: Limits,
+        statistics: Arc<Statistics>,
+    ) -> Arc<Self> {
+        let served = interfaces
+            .iter()
+            .map(|interface| Served {
+                interface: interface.id(),
+                transfer_syntaxes: interface.transfer_syntaxes().to_vec(),
+            })
+            .collect();
+        Arc::new(Server {
+            interfaces,
+            served,
+            limits,
+            strikes: Strikes::default(),
+            statistics,
+            groups: Mutex::new(Groups::new(0)),
+            clients: Mutex::new(Clients::default()),
+            emptied: Notify::new(),
+        })
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        lock(&self.clients).total()
+    }
+
+    /// How often a limit struck since the start.
+    pub fn strikes(&self, limit: Limit) -> u64 {
+        self.strikes.count(limit)
+    }
+
+    /// Returns when no connection is left.
+    pub async fn drained(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.connections() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Takes a connection from `address` in, or counts which limit refused it.
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
+        match lock(&self.clients).admit(address, &self.limits) {
+            Ok(()) => Some(Admission {
+                server: self.clone(),
+                address,
+            }),
+            Err(limit) => {
+                self.strikes.strike(limit);
+                None
+            }
+        }
+    }
+
+    /// The group that a bind asks for, made when it asks for a new one.
+    fn join(&self, id: u32) -> Option<(u32, Arc<Group>)> {
+        let mut groups = lock(&self.groups);
+        if id != 0 {
+            return Some((id, groups.join(id)?));
+        }
+        let handles = Handles::new(HandleLimits {
+            open: self.limits.lookup_handles,
+            idle: self.limits.lookup_life,
+        });
+        let group = Arc::new(Mutex::new(handles));
+        Some((groups.create(group.clone()), group))
+    }
+
+    fn leave(&self, id: u32) {
+        lock(&self.groups).leave(id);
+    }
+}
+
+/// A connection's place among the limits; given back when dropped.
+struct Admission {
+    server: Arc<Server>,
+    address: IpAddr,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut clients = lock(&self.server.clients);
+        clients.leave(self.address);
+        if clients.total() == 0 {
+            self.server.emptied.notify_waiters();
+        }
+    }
+}
+
+/// Locks; data behind a lock stays usable when a thread panicked with it, since
+/// every change to it is a single step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

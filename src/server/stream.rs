@@ -1,0 +1,356 @@
+//! Connections: an association each, fed from a socket.
+
+use super::limits::Limit;
+use super::{Admission, Group, Server, lock};
+use crate::proto::{Answer, Association, Call, Closed, Event, Settings};
+use crate::service::{self, Reply};
+use crate::transport::Listener;
+use crate::wire::Input;
+use bytes::BytesMut;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep, sleep_until, timeout};
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+/// Fragments up to this size are taken and offered on TCP, as Windows does.
+const MAX_FRAG: u16 = 5840;
+
+/// Octets asked for with one read, and kept for an idle connection.
+const READ_SIZE: usize = 4096;
+
+/// How long a closing connection waits for its peer to read the last answer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Octets read and dropped meanwhile, at most.
+const LINGER_OCTETS: usize = 1 << 20;
+
+/// How long accepting rests when the system refuses, for want of descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Accepts and serves connections until `stop` turns true.
+///
+/// Connections go on after this returns until their running calls are answered;
+/// [`Server::drained`] tells when.
+///
+/// # Errors
+/// What the system says when the listening socket cannot be watched.
+pub async fn serve(
+    listener: Listener,
+    server: Arc<Server>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let settings = Arc::new(settings(&server, listener.address()));
+    let listener = listener.into_tokio()?;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => accept(stream, peer, &server, &settings, &stop),
+            Err(error) if is_about_one_connection(&error) => debug!(%error, "accept failed"),
+            Err(error) => {
+                warn!(%error, "accept failed");
+                sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+fn settings(server: &Server, address: SocketAddr) -> Settings {
+    let limits = &server.limits;
+    Settings {
+        interfaces: server.served.clone(),
+        secondary_address: address.port().to_string().into(),
+        max_frag: MAX_FRAG,
+        max_call: limits.call_octets,
+        max_waiting: limits.calls_in_flight,
+        max_queued: limits.queued_octets,
+        max_contexts: limits.contexts,
+        bind_timeout: limits.bind_timeout,
+        idle_timeout: limits.idle_timeout,
+    }
+}
+
+fn accept(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: &Arc<Server>,
+    settings: &Arc<Settings>,
+    stop: &watch::Receiver<bool>,
+) {
+    let Some(admission) = server.admit(peer.ip()) else {
+        return;
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%peer, %error, "connection lost");
+        return;
+    }
+    let connection = Connection {
+        association: Association::new(settings.clone(), Instant::now()),
+        dialled: dialled(&stream),
+        stream,
+        group: None,
+        admission,
+        input: BytesMut::new(),
+        peer,
+    };
+    tokio::spawn(connection.run(stop.clone()));
+}
+
+/// The IPv4 address that the client dialled.
+fn dialled(stream: &TcpStream) -> Option<Ipv4Addr> {
+    match stream.local_addr().ok()?.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// Errors of accept that concern the connection, not the listener.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// One connection.
+struct Connection {
+    association: Association,
+    stream: TcpStream,
+    dialled: Option<Ipv4Addr>,
+    group: Option<(u32, Arc<Group>)>,
+    admission: Admission,
+    input: BytesMut,
+    peer: SocketAddr,
+}
+
+/// Why a connection ended without the association's doing.
+enum End {
+    /// The peer is gone.
+    Peer(Option<io::Error>),
+    /// The peer does not read.
+    Unread,
+    /// The server stops.
+    Stop,
+}
+
+impl Connection {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        debug!(peer = %self.peer, "connected");
+        let end = self.exchange(&mut stop).await;
+        match end {
+            Ok(closed) => {
+                self.count(closed);
+                debug!(peer = %self.peer, ?closed, "closing");
+                self.linger().await;
+            }
+            Err(End::Unread) => {
+                self.server().strikes.strike(Limit::WriteTimeout);
+                debug!(peer = %self.peer, "closing: answers left unread");
+            }
+            Err(End::Peer(error)) => debug!(peer = %self.peer, ?error, "disconnected"),
+            Err(End::Stop) => debug!(peer = %self.peer, "closing: stopping"),
+        }
+    }
+
+    /// Reads, answers and writes until the association or something else ends
+    /// it.
+    async fn exchange(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Closed, End> {
+        let deadline = self.association.poll_timeout().unwrap_or_else(Instant::now);
+        let mut timer = std::pin::pin!(sleep_until(deadline.into()));
+        loop {
+            let held_back = self.answer();
+            self.flush().await?;
+            if let Some(closed) = self.association.closed() {
+                return Ok(closed);
+            }
+            if *stop.borrow() {
+                return Err(End::Stop);
+            }
+            if !held_back {
+                self.wait(timer.as_mut(), stop).await?;
+            }
+        }
+    }
+
+    /// Waits for octets, for the association's time to be over, or for the stop.
+    async fn wait(
+        &mut self,
+        mut timer: Pin<&mut Sleep>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), End> {
+        self.input.reserve(READ_SIZE);
+        tokio::select! {
+            biased;
+            read = self.stream.read_buf(&mut self.input) => match read {
+                Ok(0) => return Err(End::Peer(None)),
+                Ok(_) => {}
+                Err(error) => return Err(End::Peer(Some(error))),
+            },
+            () = timer.as_mut() => {
+                self.association.handle_timeout(Instant::now());
+                if let Some(deadline) = self.association.poll_timeout() {
+                    timer.reset(deadline.into());
+                }
+            }
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        Ok(())
+    }
+
+    /// Feeds the association and answers its events; tells whether it goes on
+    /// once octets were sent, without anything being read.
+    fn answer(&mut self) -> bool {
+        loop {
+            self.association.receive(Instant::now(), &mut self.input);
+            let held_back = !self.association.has_room();
+            if self.association.is_full() {
+                self.server().strikes.strike(Limit::CallsInFlight);
+            }
+            while let Some(event) = self.association.poll_event() {
+                self.event(event);
+            }
+            self.count_traffic();
+            if self.association.is_busy() {
+                self.server().strikes.strike(Limit::QueuedOctets);
+                return true;
+            }
+            if !held_back || self.association.closed().is_some() {
+                return false;
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Join { group } => {
+                self.group = self.server().join(group);
+                self.association
+                    .joined(self.group.as_ref().map(|(id, _)| *id));
+            }
+            Event::Call(call) => {
+                let reply = self.call(&call);
+                let answer = match &reply {
+                    Reply::Response(stub) => Answer::Response(stub),
+                    Reply::Fault {
+                        status,
+                        did_not_execute,
+                    } => Answer::Fault {
+                        status: *status,
+                        did_not_execute: *did_not_execute,
+                    },
+                };
+                self.association.reply(&call, answer);
+            }
+        }
+    }
+
+    fn call(&self, call: &Call) -> Reply {
+        let server = self.server();
+        server.statistics.calls_in.fetch_add(1, Ordering::Relaxed);
+        let (Some(interface), Some((_, group))) =
+            (server.interfaces.get(call.interface), &self.group)
+        else {
+            return Reply::Fault {
+                status: crate::wire::FaultStatus::UNK_IF,
+                did_not_execute: true,
+            };
+        };
+        let mut handles = lock(group);
+        let evicted = handles.evicted();
+        let reply = interface.call(service::Call {
+            now: Instant::now(),
+            opnum: call.opnum,
+            object: call.object,
+            transfer_syntax: call.transfer_syntax,
+            stub: Input::new(&call.stub, call.order),
+            dialled: self.dialled,
+            handles: &mut handles,
+            fresh: &Uuid::new_v4,
+        });
+        if handles.evicted() != evicted {
+            server.strikes.strike(Limit::LookupHandles);
+        }
+        reply
+    }
+
+    fn count_traffic(&mut self) {
+        let traffic = self.association.take_traffic();
+        let statistics = &self.server().statistics;
+        statistics
+            .packets_in
+            .fetch_add(traffic.received, Ordering::Relaxed);
+        statistics
+            .packets_out
+            .fetch_add(traffic.sent, Ordering::Relaxed);
+    }
+
+    fn count(&self, closed: Closed) {
+        match closed {
+            Closed::BindTimeout => self.server().strikes.strike(Limit::BindTimeout),
+            Closed::IdleTimeout => self.server().strikes.strike(Limit::IdleTimeout),
+            Closed::Violation | Closed::Refused => {}
+        }
+    }
+
+    /// Sends all that the association has to send.
+    async fn flush(&mut self) -> Result<(), End> {
+        while let Some(octets) = self.association.poll_transmit() {
+            match self.stream.try_write(octets) {
+                Ok(len) => self.association.transmitted(len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let patience = self.server().limits.write_timeout;
+                    match timeout(patience, self.stream.writable()).await {
+                        Err(_) => return Err(End::Unread),
+                        Ok(ready) => ready.map_err(|error| End::Peer(Some(error)))?,
+                    }
+                }
+                Err(error) => return Err(End::Peer(Some(error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes so that the peer still reads the last answer: octets of its own
+    /// that were left unread would else reset the connection.
+    async fn linger(&mut self) {
+        let drain = async {
+            self.stream.shutdown().await.ok()?;
+            let mut dropped = 0;
+            let mut octets = [0; 4096];
+            while dropped < LINGER_OCTETS {
+                match self.stream.read(&mut octets).await.ok()? {
+                    0 => return None,
+                    len => dropped += len,
+                }
+            }
+            Some(())
+        };
+        // Over or not, the socket is dropped now.
+        let _ = timeout(LINGER, drain).await;
+    }
+
+    fn server(&self) -> &Arc<Server> {
+        &self.admission.server
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some((id, _)) = self.group.take() {
+            self.server().leave(id);
+        }
+    }
+}

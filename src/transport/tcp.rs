@@ -1,0 +1,203 @@
+//! ncacn_ip_tcp: listening sockets from string bindings.
+
+use crate::wire::binding::Binding;
+use crate::wire::tower::ProtocolSequence;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+
+/// The endpoint mapper's port (C706 appendix H).
+pub const EPMAP_PORT: u16 = 135;
+
+/// Connections that the kernel keeps for us until they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// A listening socket, made before a runtime is there and before rights are
+/// given up.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// Why a binding cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {binding}: {cause}")]
+pub struct ListenError {
+    /// The string binding.
+    pub binding: String,
+    /// What is in the way.
+    pub cause: ListenCause,
+}
+
+/// What is in the way of listening.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenCause {
+    /// Another protocol sequence than ncacn_ip_tcp.
+    #[error("{0} is not served; use ncacn_ip_tcp")]
+    ProtocolSequence(ProtocolSequence),
+    /// The network address is a name.
+    #[error("'{0}' is not an IP address; give the address to listen on, or 0.0.0.0 for all")]
+    Name(String),
+    /// The endpoint is no port.
+    #[error("'{0}' is not a port; give a number from 0 to 65535")]
+    Port(String),
+    /// The port is taken.
+    #[error(
+        "the port is in use; stop the program that has it (`ss -ltnp sport = :{0}` names it) or listen elsewhere"
+    )]
+    InUse(u16),
+    /// The address belongs to another host.
+    #[error("{0} is not an address of this host; `ip address` shows those that are")]
+    NotHere(IpAddr),
+    /// Ports below 1024 want a capability.
+    #[error("permission denied; start as root or with the capability CAP_NET_BIND_SERVICE")]
+    NotPermitted,
+    /// The host has no IPv6.
+    #[error("this host has no IPv6; listen on an IPv4 address")]
+    NoIpv6,
+    /// Anything else that the system says.
+    #[error("{0}")]
+    System(io::Error),
+}
+
+impl Listener {
+    /// Listens on an ncacn_ip_tcp binding. No address means 0.0.0.0, no
+    /// endpoint means 135, port 0 lets the system choose. An IPv6 socket takes
+    /// IPv6 only, so that `0.0.0.0` and `::` can stand side by side.
+    ///
+    /// # Errors
+    /// `ListenError` names the binding, the cause and what to do.
+    pub fn bind(binding: &Binding) -> Result<Self, ListenError> {
+        let failed = |cause| ListenError {
+            binding: binding.to_string(),
+            cause,
+        };
+        let address = socket_address(binding).map_err(failed)?;
+        let socket = listen(address).map_err(|error| failed(cause(error, address)))?;
+        let address = socket
+            .local_addr()
+            .map_err(|error| failed(ListenCause::System(error)))?;
+        Ok(Listener { socket, address })
+    }
+
+    /// The address listened on, with the port that the system chose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The string binding listened on, with the port that the system chose.
+    pub fn binding(&self) -> Binding {
+        Binding {
+            object: None,
+            protseq: ProtocolSequence::NcacnIpTcp,
+            address: self.address.ip().to_string(),
+            endpoint: self.address.port().to_string(),
+            options: Vec::new(),
+        }
+    }
+
+    /// Hands the socket to the runtime that this is called in.
+    ///
+    /// # Errors
+    /// What the system says when the socket cannot be watched.
+    pub fn into_tokio(self) -> io::Result<tokio::net::TcpListener> {
+        tokio::net::TcpListener::from_std(self.socket)
+    }
+}
+
+fn socket_address(binding: &Binding) -> Result<SocketAddr, ListenCause> {
+    if binding.protseq != ProtocolSequence::NcacnIpTcp {
+        return Err(ListenCause::ProtocolSequence(binding.protseq));
+    }
+    let port = match binding.endpoint.as_str() {
+        "" => EPMAP_PORT,
+        text => text
+            .parse()
+            .map_err(|_| ListenCause::Port(text.to_owned()))?,
+    };
+    ip_address(&binding.address, port).ok_or_else(|| ListenCause::Name(binding.address.clone()))
+}
+
+/// An IP address and port; the zone of a link-local address is looked up.
+fn ip_address(text: &str, port: u16) -> Option<SocketAddr> {
+    if text.is_empty() {
+        return Some((Ipv4Addr::UNSPECIFIED, port).into());
+    }
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some((ip, port).into());
+    }
+    let (ip, _zone) = text.split_once('%')?;
+    ip.parse::<Ipv6Addr>().ok()?;
+    (text, port).to_socket_addrs().ok()?.next()
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn cause(error: io::Error, address: SocketAddr) -> ListenCause {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ListenCause::InUse(address.port()),
+        io::ErrorKind::AddrNotAvailable if address.ip().is_unspecified() => ListenCause::NoIpv6,
+        io::ErrorKind::AddrNotAvailable => ListenCause::NotHere(address.ip()),
+        io::ErrorKind::PermissionDenied => ListenCause::NotPermitted,
+        _ if error.raw_os_error() == Some(EAFNOSUPPORT) => ListenCause::NoIpv6,
+        _ => ListenCause::System(error),
+    }
+}
+
+/// Linux's "address family not supported", which std has no kind for.
+const EAFNOSUPPORT: i32 = 97;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(text: &str) -> Result<Listener, ListenError> {
+        Listener::bind(&text.parse().unwrap())
+    }
+
+    #[test]
+    fn the_system_chooses_port_0() {
+        let listener = bind("ncacn_ip_tcp:127.0.0.1[0]").unwrap();
+        assert_ne!(listener.address().port(), 0);
+        let text = listener.binding().to_string();
+        assert_eq!(
+            text,
+            format!("ncacn_ip_tcp:127.0.0.1[{}]", listener.address().port())
+        );
+    }
+
+    #[test]
+    fn each_obstacle_has_its_cause() {
+        let taken = bind("ncacn_ip_tcp:127.0.0.1[0]").unwrap();
+        let again = format!("ncacn_ip_tcp:127.0.0.1[{}]", taken.address().port());
+        let cause = |text: &str| bind(text).unwrap_err().cause;
+        assert!(matches!(cause(&again), ListenCause::InUse(_)));
+        assert!(matches!(
+            cause("ncacn_ip_tcp:192.0.2.1[0]"),
+            ListenCause::NotHere(_)
+        ));
+        assert!(matches!(
+            cause("ncacn_ip_tcp:somehost[0]"),
+            ListenCause::Name(_)
+        ));
+        assert!(matches!(
+            cause("ncalrpc:[x]"),
+            ListenCause::ProtocolSequence(_)
+        ));
+    }
+}
