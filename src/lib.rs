@@ -25,6 +25,8 @@ pub mod service;
 pub mod wire;
 
 #[cfg(feature = "net")]
+pub mod client;
+#[cfg(feature = "net")]
 pub mod server;
 #[cfg(feature = "net")]
 pub mod transport;

@@ -1,0 +1,142 @@
+//! Asks other servers: connections, binds and calls.
+//!
+//! Holds the initiating end over sockets and the two interfaces that every
+//! mapper serves. Every conversation has one deadline, given when it begins:
+//! no step waits longer, whatever the peer does. What a peer answers is bounded
+//! before it is kept. Leaves out authentication, and every protocol sequence
+//! but `ncacn_ip_tcp`.
+
+pub mod call;
+pub mod ept;
+#[cfg(test)]
+mod fake;
+pub mod mgmt;
+mod resolve;
+
+pub use call::{Client, Reply};
+pub use ept::Mapper;
+pub use mgmt::Management;
+
+use crate::proto::ProtocolError;
+use crate::wire::status::{ContextResult, ProviderReason, RejectReason};
+use crate::wire::tower::ProtocolSequence;
+use crate::wire::{DecodeError, EptStatus, FaultStatus};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+/// The step of a conversation that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// From a name to addresses.
+    Resolve,
+    /// From an address to a connection.
+    Connect,
+    /// Agreeing on an interface and a transfer syntax.
+    Bind,
+    /// A call and its answer.
+    Call,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Step::Resolve => "resolve",
+            Step::Connect => "connect",
+            Step::Bind => "bind",
+            Step::Call => "call",
+        })
+    }
+}
+
+/// Why a server could not be asked, and at which step.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}: {failure}")]
+pub struct ClientError {
+    /// Where it happened.
+    pub step: Step,
+    /// What happened.
+    pub failure: Failure,
+}
+
+impl ClientError {
+    /// A failure at a step.
+    pub fn new(step: Step, failure: Failure) -> Self {
+        ClientError { step, failure }
+    }
+}
+
+/// What went wrong in a conversation.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The caller asks for a protocol sequence that the client does not speak.
+    #[error("{0} is not spoken; use {tcp}", tcp = ProtocolSequence::NcacnIpTcp)]
+    ProtocolSequence(ProtocolSequence),
+    /// The caller gave an endpoint that is no TCP port.
+    #[error("endpoint {0:?} is no port number")]
+    Port(String),
+    /// The name has no address, or could not be asked for.
+    #[error("no address for {host:?}: {error}")]
+    Name {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// No address of the server took the connection.
+    #[error("{}", Attempt::list(.0))]
+    Unreachable(Vec<Attempt>),
+    /// The deadline has passed.
+    #[error("no answer in time")]
+    Timeout,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+    /// The server closed the connection where an answer was due.
+    #[error("the server closed the connection")]
+    Closed,
+    /// The server refused the bind: bind_nak.
+    #[error("the server refused: {0}")]
+    Refused(RejectReason),
+    /// The server refused the interface or its transfer syntax: the result of
+    /// the presentation context and its reason.
+    #[error("the server refused the interface: {0}, {1}")]
+    Rejected(ContextResult, ProviderReason),
+    /// The server answered the call with a fault.
+    #[error("fault {0}")]
+    Fault(FaultStatus),
+    /// The operation returned this status.
+    #[error("status {0}")]
+    Status(EptStatus),
+    /// The server's PDUs are out of order or unsound.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// The server's answer does not decode.
+    #[error("the server's answer does not decode: {0}")]
+    Decode(#[from] DecodeError),
+    /// The server's answers never end.
+    #[error("the server's answer does not end: {what} above the limit of {limit}")]
+    Endless {
+        /// What there is too much of.
+        what: &'static str,
+        /// The most that is taken.
+        limit: usize,
+    },
+}
+
+/// An address that did not take a connection.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why not.
+    pub error: io::Error,
+}
+
+impl Attempt {
+    /// All attempts in one line.
+    fn list(attempts: &[Attempt]) -> String {
+        let each = |attempt: &Attempt| format!("{}: {}", attempt.address, attempt.error);
+        attempts.iter().map(each).collect::<Vec<_>>().join("; ")
+    }
+}
