@@ -7,11 +7,13 @@ use crate::service::{self, Reply};
 use crate::transport::Listener;
 use crate::wire::Input;
 use bytes::BytesMut;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -126,14 +128,24 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection.
+///
+/// Fields are dropped in their order: the place is free again before the peer
+/// can see the end of its connection.
 struct Connection {
+    admission: Admission,
     association: Association,
     stream: TcpStream,
     dialled: Option<Ipv4Addr>,
     group: Option<(u32, Arc<Group>)>,
-    admission: Admission,
     input: BytesMut,
     peer: SocketAddr,
+}
+
+/// What a connection was woken by.
+enum Woken {
+    Read(io::Result<usize>),
+    Timer,
+    Stop,
 }
 
 /// Why a connection ended without the association's doing.
@@ -147,9 +159,9 @@ enum End {
 }
 
 impl Connection {
-    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    async fn run(mut self, stop: watch::Receiver<bool>) {
         debug!(peer = %self.peer, "connected");
-        let end = self.exchange(&mut stop).await;
+        let end = self.exchange(stop).await;
         match end {
             Ok(closed) => {
                 self.count(closed);
@@ -161,53 +173,93 @@ impl Connection {
                 debug!(peer = %self.peer, "closing: answers left unread");
             }
             Err(End::Peer(error)) => debug!(peer = %self.peer, ?error, "disconnected"),
-            Err(End::Stop) => debug!(peer = %self.peer, "closing: stopping"),
+            Err(End::Stop) => {
+                debug!(peer = %self.peer, "closing: stopping");
+                self.linger().await;
+            }
         }
     }
 
     /// Reads, answers and writes until the association or something else ends
     /// it.
-    async fn exchange(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Closed, End> {
+    async fn exchange(&mut self, mut stop: watch::Receiver<bool>) -> Result<Closed, End> {
+        let mut stopped = pin!(async move {
+            // An error means that the server is gone, which is a stop as well.
+            let _ = stop.wait_for(|stop| *stop).await;
+        });
         let deadline = self.association.poll_timeout().unwrap_or_else(Instant::now);
-        let mut timer = std::pin::pin!(sleep_until(deadline.into()));
+        let mut timer = pin!(sleep_until(deadline.into()));
+        // Whether timer and stop were polled since the task last waited for
+        // anything else: then they wake it without being polled again.
+        let mut armed = false;
+        let mut stopping = false;
         loop {
             let held_back = self.answer();
-            self.flush().await?;
+            armed &= !self.flush().await?;
             if let Some(closed) = self.association.closed() {
                 return Ok(closed);
             }
-            if *stop.borrow() {
+            if held_back {
+                continue;
+            }
+            if stopping {
                 return Err(End::Stop);
             }
-            if !held_back {
-                self.wait(timer.as_mut(), stop).await?;
+            // Deadlines move away, which the timer finds out when it strikes,
+            // except that an idle one may come before what is left of a bind's.
+            if let Some(deadline) = self.association.poll_timeout()
+                && deadline < timer.deadline().into_std()
+            {
+                timer.as_mut().reset(deadline.into());
+                armed = false;
+            }
+            match self
+                .wait(timer.as_mut(), stopped.as_mut(), &mut armed)
+                .await
+            {
+                Woken::Read(Ok(0)) => return Err(End::Peer(None)),
+                Woken::Read(Ok(_)) => {}
+                Woken::Read(Err(error)) => return Err(End::Peer(Some(error))),
+                Woken::Stop => stopping = true,
+                Woken::Timer => {
+                    armed = false;
+                    self.association.handle_timeout(Instant::now());
+                    if let Some(deadline) = self.association.poll_timeout() {
+                        timer.as_mut().reset(deadline.into());
+                    }
+                }
             }
         }
     }
 
     /// Waits for octets, for the association's time to be over, or for the stop.
+    ///
+    /// Between two calls of a busy client `timer` and `stopped` need no look:
+    /// once `armed` they wake the task by themselves, and are polled when it
+    /// was woken and there is nothing to read.
     async fn wait(
         &mut self,
         mut timer: Pin<&mut Sleep>,
-        stop: &mut watch::Receiver<bool>,
-    ) -> Result<(), End> {
+        mut stopped: Pin<&mut impl Future<Output = ()>>,
+        armed: &mut bool,
+    ) -> Woken {
         self.input.reserve(READ_SIZE);
-        tokio::select! {
-            biased;
-            read = self.stream.read_buf(&mut self.input) => match read {
-                Ok(0) => return Err(End::Peer(None)),
-                Ok(_) => {}
-                Err(error) => return Err(End::Peer(Some(error))),
-            },
-            () = timer.as_mut() => {
-                self.association.handle_timeout(Instant::now());
-                if let Some(deadline) = self.association.poll_timeout() {
-                    timer.reset(deadline.into());
-                }
+        let mut read = pin!(self.stream.read_buf(&mut self.input));
+        let mut just_called = *armed;
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = read.as_mut().poll(cx) {
+                return Poll::Ready(Woken::Read(read));
             }
-            _ = stop.wait_for(|stop| *stop) => {}
-        }
-        Ok(())
+            if std::mem::take(&mut just_called) {
+                return Poll::Pending;
+            }
+            if timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Woken::Timer);
+            }
+            *armed = true;
+            stopped.as_mut().poll(cx).map(|()| Woken::Stop)
+        })
+        .await
     }
 
     /// Feeds the association and answers its events; tells whether it goes on
@@ -305,12 +357,15 @@ impl Connection {
         }
     }
 
-    /// Sends all that the association has to send.
-    async fn flush(&mut self) -> Result<(), End> {
+    /// Sends all that the association has to send; tells whether it had to wait
+    /// for the client.
+    async fn flush(&mut self) -> Result<bool, End> {
+        let mut waited = false;
         while let Some(octets) = self.association.poll_transmit() {
             match self.stream.try_write(octets) {
                 Ok(len) => self.association.transmitted(len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    waited = true;
                     let patience = self.server().limits.write_timeout;
                     match timeout(patience, self.stream.writable()).await {
                         Err(_) => return Err(End::Unread),
@@ -320,7 +375,7 @@ impl Connection {
                 Err(error) => return Err(End::Peer(Some(error))),
             }
         }
-        Ok(())
+        Ok(waited)
     }
 
     /// Closes so that the peer still reads the last answer: octets of its own

@@ -109,12 +109,13 @@ impl fmt::Display for ContextHandle {
     }
 }
 
-/// Skips to a multiple of `alignment` octets from the stub's start.
+/// Skips to a multiple of `alignment`, a power of two, octets from the stub's
+/// start.
 ///
 /// The octets skipped may be anything: impacket fills them with 0xab.
 pub fn align<'a>(name: &'static str, alignment: usize) -> impl FnMut(Input<'a>) -> Parsed<'a, ()> {
     move |i| {
-        let gap = i.offset().next_multiple_of(alignment) - i.offset();
+        let gap = i.offset().wrapping_neg() & (alignment - 1);
         let (i, _) = input::octets(name, gap)(i)?;
         Ok((i, ()))
     }

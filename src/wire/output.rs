@@ -76,10 +76,13 @@ impl<'b> Output<'b> {
         }
     }
 
-    /// Appends zeros up to a multiple of `alignment` octets from the start.
+    /// Appends zeros up to a multiple of `alignment`, a power of two, octets
+    /// from the start.
     pub fn align(&mut self, alignment: usize) {
-        let short = self.written().next_multiple_of(alignment) - self.written();
-        self.buffer.resize(self.buffer.len() + short, 0);
+        let short = self.written().wrapping_neg() & (alignment - 1);
+        if short != 0 {
+            self.buffer.resize(self.buffer.len() + short, 0);
+        }
     }
 
     /// Writes a u16 over the two octets at `position` from the start.
