@@ -30,3 +30,6 @@ pub mod client;
 pub mod server;
 #[cfg(feature = "net")]
 pub mod transport;
+
+#[cfg(feature = "daemon")]
+pub mod daemon;

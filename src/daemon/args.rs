@@ -1,0 +1,109 @@
+//! The command line of `epmapperd`.
+
+use super::config::{self, ListenerError};
+use super::log::{LogFormat, LogLevel};
+use crate::wire::binding::Binding;
+use clap::{CommandFactory, Parser};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// DCE/RPC endpoint mapper: tells clients at which port, pipe or socket a service listens
+///
+/// Without a configuration it listens on port 135 of all addresses and knows
+/// only itself. SIGHUP reads the configuration's endpoints again; SIGTERM and
+/// SIGINT end the daemon.
+#[derive(Debug, Default, Parser)]
+#[command(name = "epmapperd", version)]
+pub struct Args {
+    /// Configuration file, in TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Listen here, for example ncacn_ip_tcp:127.0.0.1[135]; replaces the configuration's list, may be repeated
+    #[arg(long, value_name = "BINDING", value_parser = listener)]
+    pub listen: Vec<Binding>,
+
+    /// Form of log lines [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// Least important events to log [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
+
+    /// Print the effective configuration, or what is wrong with it, and exit
+    #[arg(long)]
+    pub check_config: bool,
+
+    /// Print a completion script for a shell and exit
+    #[arg(long, value_name = "SHELL", hide = true, exclusive = true)]
+    pub completions: Option<clap_complete::Shell>,
+
+    /// Print the man page and exit
+    #[arg(long, hide = true, exclusive = true)]
+    pub man: bool,
+}
+
+impl Args {
+    /// The generated document that was asked for, if one was.
+    ///
+    /// # Errors
+    /// Those of the generators, which write into memory.
+    pub fn document(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut command = Args::command();
+        let mut out = Vec::new();
+        if let Some(shell) = self.completions {
+            clap_complete::generate(shell, &mut command, "epmapperd", &mut out);
+        } else if self.man {
+            clap_mangen::Man::new(command).render(&mut out)?;
+        }
+        Ok(Some(out).filter(|out| !out.is_empty()))
+    }
+}
+
+/// A binding to listen on, by the same rules as in the configuration.
+fn listener(text: &str) -> Result<Binding, ListenerError> {
+    config::listener(text)
+}
+
+/// Writes to standard output; a reader that left early is no error.
+pub fn print(octets: &[u8]) {
+    let _ = io::stdout().lock().write_all(octets);
+}
+
+/// Writes a line to standard error; that nobody reads it is no error.
+pub fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn listen_takes_only_what_can_be_served() {
+        let ok = ["epmapperd", "--listen", "ncacn_ip_tcp:127.0.0.1[1135]"];
+        assert_eq!(Args::try_parse_from(ok).unwrap().listen.len(), 1);
+        let udp = ["epmapperd", "--listen", "ncadg_ip_udp:127.0.0.1[135]"];
+        assert!(
+            Args::try_parse_from(udp)
+                .unwrap_err()
+                .to_string()
+                .contains("ncadg_ip_udp")
+        );
+    }
+
+    #[test]
+    fn completions_and_man_page_come_from_the_same_definition() {
+        for option in ["--completions=bash", "--completions=zsh", "--man"] {
+            let args = Args::try_parse_from(["epmapperd", option]).unwrap();
+            let text = String::from_utf8(args.document().unwrap().unwrap()).unwrap();
+            assert!(text.replace('\\', "").contains("log-format"), "{option}");
+        }
+    }
+}

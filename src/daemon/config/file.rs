@@ -1,0 +1,226 @@
+//! The configuration as it is written: tables, keys and their plain values.
+//!
+//! Reads and writes the same form. A value that only needs to be of a form
+//! (a count, a duration, one of some words) is checked by serde; what has a
+//! meaning beyond that stays text with its place, for `super::read`.
+
+use crate::daemon::log::{LogFormat, LogLevel};
+use crate::server::Limits;
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+use toml::Spanned;
+
+/// A text and where it stands.
+pub type Text = Spanned<String>;
+
+/// The whole file; what it leaves out is as by default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// String bindings to listen on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Spanned<Vec<Text>>>,
+    /// Which mapper to behave like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<Text>,
+    /// Who to become once it listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Text>,
+    /// Least important events to log.
+    pub log_level: LogLevel,
+    /// Form of log lines.
+    pub log_format: LogFormat,
+    /// How much is too much.
+    pub limits: LimitsTable,
+    /// What is registered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoint: Vec<EndpointTable>,
+}
+
+/// `[limits]`; what each is for is told in `server::Limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsTable {
+    /// Connections in all.
+    pub connections: Count,
+    /// Connections of one client.
+    pub connections_per_client: Count,
+    /// From connecting to a bind.
+    pub bind_timeout: Period,
+    /// From one call to the next.
+    pub idle_timeout: Period,
+    /// Without an octet of an answer being read.
+    pub write_timeout: Period,
+    /// Calls of one connection that wait.
+    pub calls_in_flight: Count,
+    /// Stub octets of one connection's calls.
+    pub call_octets: Count,
+    /// Octets of one connection's answers that wait.
+    pub queued_octets: Count,
+    /// Presentation contexts of one connection.
+    pub contexts: Count,
+    /// Unfinished lookups of one association group.
+    pub lookup_handles: Count,
+    /// From one page of a lookup to the next.
+    pub lookup_life: Period,
+    /// Entries of the registry.
+    pub entries: Count,
+}
+
+/// How many of something; at least one.
+pub type Count = NonZeroUsize;
+
+impl Default for LimitsTable {
+    fn default() -> Self {
+        Limits::default().into()
+    }
+}
+
+impl From<Limits> for LimitsTable {
+    fn from(limits: Limits) -> Self {
+        // None of the server's is 0: the defaults are not, the others come from here.
+        let count = |count| Count::new(count).unwrap_or(Count::MIN);
+        LimitsTable {
+            connections: count(limits.connections),
+            connections_per_client: count(limits.connections_per_client),
+            bind_timeout: Period(limits.bind_timeout),
+            idle_timeout: Period(limits.idle_timeout),
+            write_timeout: Period(limits.write_timeout),
+            calls_in_flight: count(limits.calls_in_flight),
+            call_octets: count(limits.call_octets),
+            queued_octets: count(limits.queued_octets),
+            contexts: count(limits.contexts),
+            lookup_handles: count(limits.lookup_handles),
+            lookup_life: Period(limits.lookup_life),
+            entries: count(limits.entries),
+        }
+    }
+}
+
+impl From<LimitsTable> for Limits {
+    fn from(table: LimitsTable) -> Self {
+        Limits {
+            connections: table.connections.get(),
+            connections_per_client: table.connections_per_client.get(),
+            bind_timeout: table.bind_timeout.0,
+            idle_timeout: table.idle_timeout.0,
+            write_timeout: table.write_timeout.0,
+            calls_in_flight: table.calls_in_flight.get(),
+            call_octets: table.call_octets.get(),
+            queued_octets: table.queued_octets.get(),
+            contexts: table.contexts.get(),
+            lookup_handles: table.lookup_handles.get(),
+            lookup_life: table.lookup_life.0,
+            entries: table.entries.get(),
+        }
+    }
+}
+
+/// One `[[endpoint]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointTable {
+    /// The interface's UUID.
+    pub interface: Text,
+    /// The interface's version, MAJOR.MINOR.
+    pub version: Text,
+    /// What people read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<Text>,
+    /// The object's UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<Text>,
+    /// Names of transfer syntaxes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer_syntax: Option<Spanned<Vec<Text>>>,
+    /// String bindings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<Text>,
+    /// Towers in hex.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub towers: Vec<Text>,
+}
+
+/// A length of time, written as a number and its unit: `"500ms"`, `"10s"`,
+/// `"5m"`, `"1h"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Period(pub Duration);
+
+/// The longest period that is taken: far above any use, far below overflow.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The units of a period and their milliseconds, largest first.
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+impl TryFrom<String> for Period {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Period, String> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let milliseconds = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .and_then(|(_, factor)| number.parse::<u64>().ok()?.checked_mul(*factor))
+            .map(Duration::from_millis)
+            .filter(|period| !period.is_zero() && *period <= LONGEST);
+        milliseconds.map(Period).ok_or_else(|| {
+            format!("`{text}` is not a time: write \"500ms\", \"10s\", \"5m\" or \"1h\", from 1ms to 168h")
+        })
+    }
+}
+
+impl From<Period> for String {
+    fn from(Period(period): Period) -> String {
+        let milliseconds = period.as_millis();
+        let whole = |(_, factor): &&(&str, u64)| milliseconds.is_multiple_of(u128::from(*factor));
+        let (unit, factor) = UNITS.iter().find(whole).unwrap_or(&("ms", 1));
+        format!("{}{unit}", milliseconds / u128::from(*factor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_written_in_its_largest_whole_unit() {
+        for (text, again) in [
+            ("500ms", "500ms"),
+            ("1000ms", "1s"),
+            ("90s", "90s"),
+            ("60m", "1h"),
+            ("168h", "168h"),
+        ] {
+            let period = Period::try_from(text.to_owned()).unwrap();
+            assert_eq!(String::from(period), again);
+        }
+    }
+
+    #[test]
+    fn a_period_needs_a_number_a_unit_and_bounds() {
+        for text in [
+            "",
+            "s",
+            "10",
+            "0s",
+            "-1s",
+            "+1s",
+            "1.5s",
+            "1 s",
+            "1d",
+            "169h",
+            "99999999999999999999s",
+        ] {
+            assert!(Period::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_limits_of_the_server_come_back_as_they_are() {
+        let limits = Limits::default();
+        assert_eq!(Limits::from(LimitsTable::from(limits.clone())), limits);
+    }
+}

@@ -1,0 +1,309 @@
+//! The configuration: read, checked, and shown again.
+//!
+//! A `Config` that exists is right: every listener can be bound, every endpoint
+//! makes entries that the registry takes. All that is wrong with a file is told
+//! at once, as far as its form allows, by file, line and key. What depends on
+//! this host (addresses, users) is not looked at here.
+
+mod endpoint;
+mod file;
+mod listener;
+mod mistake;
+mod read;
+
+pub use endpoint::Endpoint;
+pub use listener::{DEFAULT_LISTEN, ListenerError, listener};
+pub use mistake::{ConfigError, Mistake};
+
+use super::args::Args;
+use super::log::{LogFormat, LogLevel};
+use crate::registry::Entry;
+use crate::server::Limits;
+use crate::service::Conversation;
+use crate::wire::binding::Binding;
+use file::{File, Text};
+use mistake::{Problem, Source};
+use read::{Reader, Span};
+use std::path::Path;
+use toml::Spanned;
+
+/// The most mistakes that are told of one file.
+const MOST_TOLD: usize = 20;
+
+/// The conversations by name.
+const CONVERSATIONS: [(&str, Conversation); 3] = [
+    ("windows", Conversation::Windows),
+    ("samba", Conversation::Samba),
+    ("dce", Conversation::Dce),
+];
+
+/// What the daemon is to do.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Where to listen; empty when nobody said.
+    pub listen: Vec<Binding>,
+    /// Which mapper to behave like.
+    pub conversation: Conversation,
+    /// Who to become once it listens.
+    pub user: Option<String>,
+    /// Least important events to log.
+    pub log_level: LogLevel,
+    /// Form of log lines.
+    pub log_format: LogFormat,
+    /// How much is too much.
+    pub limits: Limits,
+    /// What is registered.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A configuration and what is odd about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What the file says without effect.
+    pub doubts: Vec<Mistake>,
+}
+
+impl Config {
+    /// Reads the file that the command line names, if any; what the command
+    /// line says itself goes before it.
+    ///
+    /// # Errors
+    /// `Unreadable` for the file, `Mistaken` with what is wrong in it.
+    pub fn load(args: &Args) -> Result<Loaded, ConfigError> {
+        let mut loaded = match &args.config {
+            Some(path) => Config::read(path)?,
+            None => Config::parse(Path::new(""), "")?,
+        };
+        let config = &mut loaded.config;
+        if !args.listen.is_empty() {
+            config.listen.clone_from(&args.listen);
+        }
+        config.log_level = args.log_level.unwrap_or(config.log_level);
+        config.log_format = args.log_format.unwrap_or(config.log_format);
+        Ok(loaded)
+    }
+
+    /// Reads a file.
+    fn read(path: &Path) -> Result<Loaded, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        })?;
+        Config::parse(path, &text)
+    }
+
+    /// Reads the text of the file at `path`.
+    ///
+    /// # Errors
+    /// `Mistaken` with what is wrong in it.
+    pub fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
+        let mut reader = Reader::new(text);
+        match reader.file() {
+            Some(config) if reader.mistakes.is_empty() => Ok(Loaded {
+                config,
+                doubts: told(path, text, reader.doubts),
+            }),
+            _ => Err(ConfigError::Mistaken {
+                untold: reader.mistakes.len().saturating_sub(MOST_TOLD),
+                told: told(path, text, reader.mistakes),
+            }),
+        }
+    }
+
+    /// The entries of all endpoints, in their order.
+    pub fn entries(&self) -> Vec<Entry> {
+        let entries = self.endpoints.iter().flat_map(|endpoint| &endpoint.entries);
+        entries.cloned().collect()
+    }
+
+    /// The configuration as a file that reads as the same.
+    ///
+    /// The default listeners stand in a comment: as a value they would have
+    /// been asked for, and a host without IPv6 could not start with them.
+    ///
+    /// # Errors
+    /// None is known: every value has a TOML form.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        let table = toml::to_string_pretty(&self.to_file())?;
+        if !self.listen.is_empty() {
+            return Ok(table);
+        }
+        let default = DEFAULT_LISTEN.map(|text| format!("\"{text}\"")).join(", ");
+        Ok(format!("# listen = [{default}]\n{table}"))
+    }
+
+    /// The keys, those of tables joined by a dot, whose values differ; the
+    /// endpoints are not compared.
+    pub fn changed_keys(&self, other: &Config) -> Vec<String> {
+        differing_keys("", &self.without_endpoints(), &other.without_endpoints())
+    }
+
+    /// All but the endpoints.
+    fn without_endpoints(&self) -> toml::Table {
+        let endpoint = Vec::new();
+        let file = File {
+            endpoint,
+            ..self.to_file()
+        };
+        toml::Table::try_from(file).unwrap_or_default()
+    }
+
+    /// The configuration as it is written.
+    fn to_file(&self) -> File {
+        let listen: Vec<Text> = self.listen.iter().map(written).collect();
+        let endpoint = self.endpoints.iter().map(|endpoint| endpoint.table.clone());
+        File {
+            listen: Some(unplaced(listen)).filter(|_| !self.listen.is_empty()),
+            conversation: name_of(&CONVERSATIONS, &self.conversation).map(written),
+            user: self.user.as_ref().map(written),
+            log_level: self.log_level,
+            log_format: self.log_format,
+            limits: self.limits.clone().into(),
+            endpoint: endpoint.collect(),
+        }
+    }
+}
+
+/// The first of what was found, in the order of the text, with its places.
+fn told(path: &Path, text: &str, mut found: Vec<(Span, Problem)>) -> Vec<Mistake> {
+    if found.is_empty() {
+        return Vec::new();
+    }
+    found.sort_by_key(|(span, _)| span.start);
+    found.truncate(MOST_TOLD);
+    let source = Source::new(path, text);
+    let told = found.iter();
+    told.map(|(span, problem)| source.mistake(span, problem))
+        .collect()
+}
+
+/// The keys, below `prefix`, whose values differ.
+fn differing_keys(prefix: &str, one: &toml::Table, other: &toml::Table) -> Vec<String> {
+    let added = other.keys().filter(|key| !one.contains_key(*key));
+    let keys = one.keys().chain(added);
+    let differing = keys.filter(|key| one.get(*key) != other.get(*key));
+    let names = differing.flat_map(|key| match (one.get(key), other.get(key)) {
+        (Some(toml::Value::Table(one)), Some(toml::Value::Table(other))) => {
+            differing_keys(&format!("{prefix}{key}."), one, other)
+        }
+        _ => vec![format!("{prefix}{key}")],
+    });
+    names.collect()
+}
+
+/// A value as it is written.
+fn written(value: impl ToString) -> Text {
+    unplaced(value.to_string())
+}
+
+/// A value that stands nowhere yet.
+fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+/// What a name stands for.
+fn by_name<T: Copy>(names: &[(&'static str, T)], text: &str) -> Option<T> {
+    names
+        .iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, value)| *value)
+}
+
+/// The name that stands for a value.
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> Option<&'static str> {
+    names
+        .iter()
+        .find(|(_, named)| named == value)
+        .map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Config {
+        Config::parse(Path::new("f"), text).unwrap().config
+    }
+
+    #[test]
+    fn the_example_says_the_defaults() {
+        let text = include_str!("../../../docs/example.toml");
+        let loaded = Config::parse(Path::new("docs/example.toml"), text).unwrap();
+        assert_eq!(loaded.doubts, []);
+        assert_eq!(loaded.config.entries().len(), 5 * 2 + 1 + 1);
+        let changed = Config::default().changed_keys(&loaded.config);
+        assert_eq!(changed, ["listen"], "the example writes it out");
+    }
+
+    #[test]
+    fn what_is_shown_reads_as_the_same() {
+        let text = include_str!("../../../docs/example.toml");
+        for text in [
+            text,
+            "",
+            "user = \"a\"\nconversation = \"dce\"\n[limits]\nbind_timeout = \"90s\"",
+        ] {
+            let config = parse(text);
+            let shown = config.to_toml().unwrap();
+            let again = parse(&shown);
+            assert_eq!(again.to_toml().unwrap(), shown);
+            assert_eq!(again.entries(), config.entries());
+            assert_eq!(again.changed_keys(&config), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn changed_keys_are_named_down_to_the_value() {
+        let one = parse("user = \"a\"\n[limits]\nconnections = 5");
+        let other = parse("log_level = \"debug\"\n[limits]\nentries = 7");
+        let keys = one.changed_keys(&other);
+        assert_eq!(
+            keys,
+            ["limits.connections", "limits.entries", "log_level", "user"]
+        );
+    }
+
+    #[test]
+    fn an_entry_said_twice_is_kept_once_and_told() {
+        let endpoint = "[[endpoint]]\ninterface = \"12345778-1234-abcd-ef00-0123456789ac\"\nversion = \"1.0\"\nbindings = [\"ncacn_ip_tcp:[1]\"]\n";
+        let text = endpoint.repeat(2);
+        let loaded = Config::parse(Path::new("f"), &text).unwrap();
+        assert_eq!(loaded.config.entries().len(), 1);
+        let doubts: Vec<_> = loaded.doubts.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            doubts,
+            ["f:8: endpoint.bindings: says again what line 4 says; the first is kept"]
+        );
+    }
+
+    #[test]
+    fn every_mistake_of_a_file_is_told_at_once() {
+        let text = "listen = [\"x\"]\nconversation = \"y\"\n[[endpoint]]\ninterface = 1\n[[endpoint]]\ninterface = \"z\"\nversion = \"q\"\n";
+        let Err(ConfigError::Mistaken { told, untold: 0 }) = Config::parse(Path::new("f"), text)
+        else {
+            panic!("taken");
+        };
+        let places: Vec<_> = told.iter().map(|m| (m.line, m.key.as_str())).collect();
+        let all = [
+            (1, "listen"),
+            (2, "conversation"),
+            (4, "endpoint.interface"),
+            (5, "endpoint"),
+            (6, "endpoint.interface"),
+            (7, "endpoint.version"),
+        ];
+        assert_eq!(places, all);
+    }
+
+    #[test]
+    fn of_many_mistakes_the_first_are_told() {
+        let text = "[[endpoint]]\ninterface = 1\n".repeat(MOST_TOLD + 5);
+        let error = Config::parse(Path::new("f"), &text)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error.lines().count(), MOST_TOLD + 1);
+        assert!(error.ends_with("\nand 5 more"), "{error}");
+    }
+}

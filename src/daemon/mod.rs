@@ -1,0 +1,28 @@
+//! `epmapperd`: configuration, rights, log, signals around a mapper.
+//!
+//! Everything that can be wrong at the start is found before the first
+//! connection: what the command line says, then the configuration, then the
+//! listening sockets, then the change of user. Only then are there threads.
+
+pub mod args;
+pub mod config;
+pub mod log;
+pub mod privilege;
+pub mod run;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// The program: 0 when it was told to end, 1 when it could not start, 2 for a
+/// wrong command line.
+pub fn main() -> ExitCode {
+    match run::start(args::Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in error.to_string().lines() {
+                args::tell(&format!("error: {line}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

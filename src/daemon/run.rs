@@ -1,0 +1,416 @@
+//! From the start to the end of the daemon.
+
+use super::args::{self, Args};
+use super::config::{Config, ConfigError, DEFAULT_LISTEN, Loaded, Mistake, listener};
+use super::log;
+use super::privilege::{Account, PrivilegeError};
+use crate::registry::{Entry, Owner, RegistryError};
+use crate::server::{self, Mapper, Server};
+use crate::transport::Listener;
+use crate::transport::tcp::{ListenCause, ListenError};
+use crate::wire::SyntaxId;
+use crate::wire::binding::{Binding, BindingError};
+use crate::wire::tower::TowerBuf;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+/// How long running calls may take to be answered once the daemon is to end;
+/// with what comes before and after it is over within 5 s.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Descriptors besides connections: listeners, standard streams, the runtime's.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// What people read of the mapper's own entries.
+const OWN_ANNOTATION: &[u8] = b"Endpoint mapper";
+
+/// Why the daemon did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The user to become.
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// More endpoints than the limit.
+    #[error("the configuration's endpoints do not fit: {0}; raise `limits.entries`")]
+    Registry(#[from] RegistryError),
+    /// A listener that cannot be said as a tower.
+    #[error("cannot register the mapper itself: {0}")]
+    Own(#[from] BindingError),
+    /// The system, while the runtime is made or watches a socket.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// The configuration has no TOML form.
+    #[error("cannot show the configuration: {0}")]
+    Show(#[from] toml::ser::Error),
+}
+
+/// Does what the command line says; serving returns when it is told to end.
+///
+/// # Errors
+/// What keeps the daemon from starting.
+pub fn start(args: Args) -> Result<(), StartError> {
+    if let Some(document) = args.document()? {
+        args::print(&document);
+        return Ok(());
+    }
+    let Loaded { config, doubts } = Config::load(&args)?;
+    let account = config.user.as_deref().map(Account::find).transpose()?;
+    if args.check_config {
+        for doubt in &doubts {
+            args::tell(&format!("warning: {doubt}"));
+        }
+        args::print(config.to_toml()?.as_bytes());
+        return Ok(());
+    }
+    serve(args, config, account, &doubts)
+}
+
+/// Takes what only root may take, gives up being root, then serves.
+fn serve(
+    args: Args,
+    config: Config,
+    account: Option<Account>,
+    doubts: &[Mistake],
+) -> Result<(), StartError> {
+    if let Some(account) = &account {
+        account.within_reach()?;
+    }
+    let (listeners, missing) = listen(&config.listen, Listener::bind)?;
+    let descriptors = raise_descriptors();
+    if let Some(account) = &account {
+        account.assume()?;
+    }
+    let daemon = Daemon::new(args, config, &listeners)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async {
+        let signals = Signals::catch()?;
+        for listener in &listeners {
+            args::tell(&format!("listening on {}", listener.binding()));
+        }
+        log::init(daemon.config.log_format, daemon.config.log_level);
+        doubts.iter().for_each(warn_of);
+        missing.iter().for_each(|missing| warn!("{missing}"));
+        daemon.warn_of_descriptors(descriptors);
+        daemon.run(listeners, signals).await
+    });
+    // Whoever has not got an answer by now will not get one.
+    runtime.shutdown_background();
+    result
+}
+
+/// Listens on what was asked for, or where the daemon listens by default; then
+/// an error says what the host does not have.
+///
+/// # Errors
+/// The first listener that cannot be.
+fn listen(
+    asked: &[Binding],
+    bind: impl Fn(&Binding) -> Result<Listener, ListenError>,
+) -> Result<(Vec<Listener>, Option<ListenError>), ListenError> {
+    if !asked.is_empty() {
+        let listeners: Result<_, _> = asked.iter().map(bind).collect();
+        return Ok((listeners?, None));
+    }
+    let mut listeners = Vec::new();
+    let mut missing = None;
+    for binding in DEFAULT_LISTEN.iter().filter_map(|text| listener(text).ok()) {
+        match bind(&binding) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if matches!(error.cause, ListenCause::NoIpv6) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((listeners, missing))
+}
+
+/// The mapper's own entries: one for each endpoint that a client can be told.
+///
+/// No tower can carry an IPv6 address, so a listener on one says 0.0.0.0, which
+/// tells the client to go on with the address that it dialled.
+fn own_entries(listeners: &[Listener]) -> Result<Vec<Entry>, StartError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for listener in listeners {
+        let mut binding = listener.binding();
+        if listener.address().is_ipv6() {
+            binding.address = Ipv4Addr::UNSPECIFIED.to_string();
+        }
+        let tower = TowerBuf::from_binding(SyntaxId::EPT, SyntaxId::NDR, &binding)?;
+        let entry = Entry::new(Uuid::nil(), tower.octets(), OWN_ANNOTATION, Owner::Mapper)?;
+        if !entries.contains(&entry) {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+/// Allows as many open files as the system lets this process have, and tells
+/// how many that is; the usual 1,024 are for programs that use `select`.
+fn raise_descriptors() -> Option<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => Some(hard),
+        Err(_) => Some(soft),
+    }
+}
+
+/// Logs one thing that the configuration says without effect.
+fn warn_of(doubt: &Mistake) {
+    let Mistake {
+        path,
+        line,
+        key,
+        problem,
+    } = doubt;
+    warn!(file = %path.display(), line, key, "{problem}");
+}
+
+/// Logs why a configuration is not taken, one event for each mistake.
+fn log_refusal(error: &ConfigError) {
+    let ConfigError::Mistaken { told, .. } = error else {
+        error!("{error}");
+        return;
+    };
+    for Mistake {
+        path,
+        line,
+        key,
+        problem,
+    } in told
+    {
+        error!(file = %path.display(), line, key, "{problem}");
+    }
+}
+
+/// The signals that the daemon heeds.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+enum Wish {
+    End,
+    Reload,
+}
+
+impl Signals {
+    /// Takes them from the system; before this they end the process.
+    fn catch() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+}
+
+/// A mapper with the configuration that it follows.
+struct Daemon {
+    args: Args,
+    config: Config,
+    mapper: Arc<Mapper>,
+    server: Arc<Server>,
+}
+
+impl Daemon {
+    /// A mapper that has the listeners' and the configuration's entries.
+    fn new(args: Args, config: Config, listeners: &[Listener]) -> Result<Daemon, StartError> {
+        let mapper = Mapper::new(config.conversation, config.limits.entries);
+        mapper.replace_owned(Owner::Mapper, own_entries(listeners)?)?;
+        mapper.replace_owned(Owner::Configuration, config.entries())?;
+        let limits = config.limits.clone();
+        let server = Server::new(mapper.interfaces(), limits, mapper.statistics());
+        Ok(Daemon {
+            args,
+            config,
+            mapper,
+            server,
+        })
+    }
+
+    /// Serves until a signal ends it.
+    async fn run(self, listeners: Vec<Listener>, mut signals: Signals) -> Result<(), StartError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(server::serve(
+                listener,
+                self.server.clone(),
+                stopped.clone(),
+            ));
+        }
+        info!(
+            entries = self.mapper.len(),
+            version = env!("CARGO_PKG_VERSION"),
+            "serving"
+        );
+        loop {
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::Reload => self.reload(),
+                    Wish::End => break,
+                },
+                // None ends before it is told to, except by an error or a panic.
+                Some(ended) = accepting.join_next() => ended.map_err(io::Error::from)??,
+            }
+        }
+        info!(connections = self.server.connections(), "ending");
+        stop.send_replace(true);
+        self.drain(accepting).await;
+        Ok(())
+    }
+
+    /// Waits until the last running call is answered, for as long as may be.
+    async fn drain(&self, accepting: JoinSet<io::Result<()>>) {
+        let drained = async {
+            // First, since a connection may be accepted up to the last moment.
+            accepting.join_all().await;
+            self.server.drained().await;
+        };
+        match timeout(GRACE, drained).await {
+            Ok(()) => info!("ended"),
+            Err(_) => warn!(
+                connections = self.server.connections(),
+                "ended with connections open"
+            ),
+        }
+    }
+
+    /// Reads the configuration's endpoints again, and nothing else of it.
+    fn reload(&self) {
+        let Some(path) = &self.args.config else {
+            warn!("there is no configuration file to read again");
+            return;
+        };
+        // This may take its time: connections are served by other threads.
+        match Config::load(&self.args) {
+            Ok(loaded) => self.take_over(loaded),
+            Err(error) => {
+                log_refusal(&error);
+                error!(file = %path.display(), "configuration not taken; everything stays as it was");
+            }
+        }
+    }
+
+    /// Puts the endpoints of a configuration in place of those before.
+    fn take_over(&self, Loaded { config, doubts }: Loaded) {
+        doubts.iter().for_each(warn_of);
+        for key in self.config.changed_keys(&config) {
+            warn!(
+                key,
+                "changed in the configuration; takes effect with the next start"
+            );
+        }
+        let entries = config.entries();
+        match self.mapper.replace_owned(Owner::Configuration, entries) {
+            Ok(changed) => info!(
+                added = changed.added,
+                removed = changed.removed,
+                kept = changed.kept,
+                "endpoints read again"
+            ),
+            Err(error) => error!("configuration not taken: {error}; everything stays as it was"),
+        }
+    }
+
+    /// Warns when the system allows fewer files than connections are allowed.
+    fn warn_of_descriptors(&self, descriptors: Option<u64>) {
+        let connections = self.config.limits.connections;
+        let most = descriptors.map_or(u64::MAX, |count| count.saturating_sub(OTHER_DESCRIPTORS));
+        if (connections as u64) > most {
+            warn!(
+                limit = "connections",
+                connections, most, "the system allows fewer open files (RLIMIT_NOFILE)"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(text: &str) -> Listener {
+        Listener::bind(&text.parse().unwrap()).unwrap()
+    }
+
+    /// A host without IPv6, and with its ports taken otherwise than the test
+    /// could take them.
+    fn bind_without_ipv6(binding: &Binding) -> Result<Listener, ListenError> {
+        if binding.address.contains(':') {
+            return Err(ListenError {
+                binding: binding.to_string(),
+                cause: ListenCause::NoIpv6,
+            });
+        }
+        Ok(bind("ncacn_ip_tcp:127.0.0.1[0]"))
+    }
+
+    #[test]
+    fn without_ipv6_the_default_goes_without_and_says_so() {
+        let (listeners, missing) = listen(&[], bind_without_ipv6).unwrap();
+        assert_eq!(listeners.len(), 1);
+        assert_eq!(
+            missing.unwrap().to_string(),
+            "cannot listen on ncacn_ip_tcp:::[135]: this host has no IPv6; listen on an IPv4 address"
+        );
+    }
+
+    #[test]
+    fn without_ipv6_a_listener_that_was_asked_for_is_an_error() {
+        let asked = DEFAULT_LISTEN.map(|text| text.parse().unwrap());
+        assert!(listen(&asked, bind_without_ipv6).is_err());
+    }
+
+    #[test]
+    fn the_mapper_registers_what_a_client_can_be_told() {
+        let tower = |text: &str| {
+            let binding = text.parse().unwrap();
+            let tower = TowerBuf::from_binding(SyntaxId::EPT, SyntaxId::NDR, &binding).unwrap();
+            tower.octets().to_vec()
+        };
+        let all = bind("ncacn_ip_tcp:0.0.0.0[0]");
+        let one = bind("ncacn_ip_tcp:127.0.0.1[0]");
+        let [all_port, one_port] = [&all, &one].map(|listener| listener.address().port());
+        let mut listeners = vec![all, one];
+        // A host without IPv6 shows the rest.
+        let ipv6 = format!("ncacn_ip_tcp:::[{all_port}]").parse().unwrap();
+        listeners.extend(Listener::bind(&ipv6));
+        let entries = own_entries(&listeners).unwrap();
+        let towers: Vec<_> = entries.iter().map(|entry| entry.tower().to_vec()).collect();
+        let expected = [
+            tower(&format!("ncacn_ip_tcp:[{all_port}]")),
+            tower(&format!("ncacn_ip_tcp:127.0.0.1[{one_port}]")),
+        ];
+        assert_eq!(towers, expected);
+        assert!(entries.iter().all(|entry| entry.owner() == Owner::Mapper));
+    }
+}

@@ -1,0 +1,226 @@
+//! The daemon under more than it should be asked for: many clients, clients
+//! that never read, and every limit struck.
+
+#![cfg(feature = "daemon")]
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/peer.rs"]
+mod peer;
+#[path = "support/run.rs"]
+mod run;
+
+use epmapper::wire::ept::ContextHandle;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use peer::{Peer, endpoints};
+use run::{ANY_PORT, ConfigFile, Run, program};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Connections of the first test.
+const MANY: usize = 1000;
+
+/// Clients that never read.
+const DEAF: usize = 20;
+
+/// Calls that each of them makes; their answers would be 300 MB in all.
+const DEAF_CALLS: usize = 200;
+
+/// A daemon with some limits, and entries that fill a page of 500.
+fn with_limits(limits: &str) -> Run {
+    let file = ConfigFile::new(&format!("[limits]\n{limits}\n{}", endpoints(499)));
+    Run::with_config(&file)
+}
+
+/// Waits until a limit has struck, as the log tells.
+fn expect_strike(run: &Run, limit: &str) {
+    run.expect(&format!("limit struck limit=\"{limit}\""));
+}
+
+/// Lets this process have as many sockets as the system allows.
+fn raise_descriptors() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+}
+
+#[test]
+fn a_thousand_connections_at_once_are_served() {
+    raise_descriptors();
+    let run = with_limits("");
+    let address = run.address();
+    let mut peers: Vec<Peer> = (0..MANY).map(|_| Peer::connect(address)).collect();
+    peers.iter_mut().for_each(Peer::bind);
+    for peer in &mut peers {
+        let request = peer.lookup_request(ContextHandle::NULL, 50);
+        peer.send(&request);
+    }
+    for peer in &mut peers {
+        assert_eq!(peer.page_or_end().unwrap().annotations.len(), 50);
+    }
+    let ended = run.end(Signal::SIGTERM);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(ended.after < Duration::from_secs(5), "{:?}", ended.after);
+    assert!(
+        ended.log.contains(&format!("ending connections={MANY}")),
+        "{}",
+        ended.log
+    );
+    assert!(!ended.log.contains("WARN"), "{}", ended.log);
+}
+
+#[test]
+fn clients_that_never_read_hold_no_memory_and_nobody_else_up() {
+    let run = with_limits("queued_octets = 65536\nwrite_timeout = \"2s\"");
+    let mut good = Peer::bound(run.address());
+    assert_eq!(good.annotations().len(), 500);
+    let before = peak_kib(&run);
+
+    let mut deaf: Vec<Peer> = (0..DEAF).map(|_| Peer::bound(run.address())).collect();
+    for peer in &mut deaf {
+        let request = peer.lookup_request(ContextHandle::NULL, 500);
+        peer.send(&request.repeat(DEAF_CALLS));
+    }
+    expect_strike(&run, "queued_octets");
+    assert_eq!(good.annotations().len(), 500);
+    assert_eq!(Peer::bound(run.address()).annotations().len(), 500);
+
+    // In the end they are shut out; the others are not.
+    expect_strike(&run, "write_timeout");
+    assert_eq!(good.annotations().len(), 500);
+    let grown = peak_kib(&run).saturating_sub(before);
+    // What waits, the answer that went over it, and what was read, for each.
+    let allowed = DEAF * 512;
+    assert!(
+        grown < allowed,
+        "{grown} KiB for {DEAF} clients, allowed are {allowed}"
+    );
+}
+
+/// The most memory that the daemon has had so far.
+fn peak_kib(run: &Run) -> usize {
+    let peak = run.status("VmHWM");
+    peak.strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
+#[test]
+fn connections_are_limited_in_all() {
+    let run = with_limits("connections = 2");
+    let mut peers = [Peer::bound(run.address()), Peer::bound(run.address())];
+    assert!(Peer::connect(run.address()).pdu_or_end().is_none());
+    expect_strike(&run, "connections");
+    for peer in &mut peers {
+        assert_eq!(peer.annotations().len(), 500);
+    }
+}
+
+#[test]
+fn a_place_that_was_left_is_taken_again() {
+    let run = with_limits("connections = 1");
+    let mut peer = Peer::bound(run.address());
+    for _ in 0..20 {
+        peer.leave();
+        peer = Peer::bound(run.address());
+    }
+    assert!(!run.log.text().contains("limit struck"));
+}
+
+#[test]
+fn connections_are_limited_for_each_client() {
+    let file = ConfigFile::new("[limits]\nconnections_per_client = 1\n");
+    let mut command = program();
+    command.arg("--config").arg(file.path());
+    let run = Run::spawn(command.args(["--listen", "ncacn_ip_tcp:0.0.0.0[0]"]));
+    let port = run.address().port();
+    let client = |last| {
+        let [source, mapper] = [last, 1].map(|last| Ipv4Addr::new(127, 0, 0, last));
+        Peer::connect_from(source.into(), SocketAddr::from((mapper, port)))
+    };
+    let mut one = client(2);
+    one.bind();
+    assert!(client(2).pdu_or_end().is_none());
+    expect_strike(&run, "connections_per_client");
+    let mut other = client(3);
+    other.bind();
+    assert_eq!(other.annotations(), one.annotations());
+}
+
+#[test]
+fn a_strike_is_logged_once_a_minute() {
+    let run = with_limits("connections = 1");
+    let _peer = Peer::bound(run.address());
+    for _ in 0..100 {
+        assert!(Peer::connect(run.address()).pdu_or_end().is_none());
+    }
+    let ended = run.end(Signal::SIGTERM);
+    assert_eq!(
+        ended.log.matches("limit struck").count(),
+        1,
+        "{}",
+        ended.log
+    );
+}
+
+#[test]
+fn who_does_not_bind_in_time_is_shut_out() {
+    let run = with_limits("bind_timeout = \"200ms\"");
+    let mut bound = Peer::bound(run.address());
+    assert!(Peer::connect(run.address()).pdu_or_end().is_none());
+    expect_strike(&run, "bind_timeout");
+    assert_eq!(bound.annotations().len(), 500);
+}
+
+#[test]
+fn who_is_silent_for_too_long_is_shut_out() {
+    let run = with_limits("bind_timeout = \"1h\"\nidle_timeout = \"200ms\"");
+    assert!(Peer::bound(run.address()).pdu_or_end().is_none());
+    expect_strike(&run, "idle_timeout");
+}
+
+#[test]
+fn calls_above_the_limit_wait_and_are_answered() {
+    let run = with_limits("calls_in_flight = 2");
+    let mut peer = Peer::bound(run.address());
+    let calls = 50;
+    let request = peer.lookup_request(ContextHandle::NULL, 500);
+    peer.send(&request.repeat(calls));
+    for _ in 0..calls {
+        assert_eq!(peer.page_or_end().unwrap().annotations.len(), 500);
+    }
+    expect_strike(&run, "calls_in_flight");
+}
+
+#[test]
+fn unfinished_lookups_are_limited() {
+    let run = with_limits("lookup_handles = 2");
+    let mut peer = Peer::bound(run.address());
+    let begun = [(); 3].map(|()| peer.page(ContextHandle::NULL, 1).unwrap().handle);
+    expect_strike(&run, "lookup_handles");
+    let [oldest, others @ ..] = begun;
+    for handle in others {
+        assert_eq!(peer.page(handle, 1).unwrap().annotations, ["entry 0"]);
+    }
+    assert!(peer.page(oldest, 1).is_err());
+}
+
+#[test]
+fn an_unfinished_lookup_has_a_life() {
+    let run = with_limits("lookup_life = \"20ms\"\nbind_timeout = \"200ms\"");
+    let mut peer = Peer::bound(run.address());
+    let handle = peer.page(ContextHandle::NULL, 1).unwrap().handle;
+    // Who does not bind is shut out after ten such lives: that is the clock.
+    assert!(Peer::connect(run.address()).pdu_or_end().is_none());
+    assert!(peer.page(handle, 1).is_err());
+}
+
+#[test]
+fn more_connections_than_files_are_warned_of() {
+    let mut shell = std::process::Command::new("sh");
+    let script = format!(
+        "ulimit -n 100 && exec {} --listen '{ANY_PORT}'",
+        env!("CARGO_BIN_EXE_epmapperd")
+    );
+    let run = Run::spawn(shell.args(["-c", &script]));
+    run.expect("the system allows fewer open files (RLIMIT_NOFILE) limit=\"connections\" connections=10000 most=36");
+    assert_eq!(Peer::bound(run.address()).annotations().len(), 1);
+}
