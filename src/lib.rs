@@ -31,5 +31,7 @@ pub mod server;
 #[cfg(feature = "net")]
 pub mod transport;
 
+#[cfg(feature = "tools")]
+pub mod cli;
 #[cfg(feature = "daemon")]
 pub mod daemon;

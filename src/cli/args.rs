@@ -1,0 +1,247 @@
+//! The command line of `epm`: one definition for parsing, help, completions
+//! and man pages.
+
+use super::exit;
+use super::values::{Interface, Server, timeout};
+use crate::client::ept::LookupQuery;
+use crate::wire::ept::VersionOption;
+use crate::wire::tower::ProtocolSequence;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Asks DCE/RPC endpoint mappers where services listen
+///
+/// WHERE is a host, host:port, [IPv6]:port or a string binding such as
+/// ncacn_ip_tcp:192.0.2.10[135]; without a port it is 135.
+#[derive(Debug, Parser)]
+#[command(name = "epm", version, after_help = exit::HELP, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// How long all steps together may take: 10, 10s or 500ms
+    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = timeout)]
+    #[arg(display_order = 100)]
+    pub timeout: Duration,
+
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List what is registered
+    ///
+    /// Asks the mapper for all its entries, or for those of an interface, of an
+    /// object, or of both. What matches is the mapper's decision; some heed only
+    /// a part of what is asked. A binding without address is at the address that
+    /// the mapper was asked at.
+    Lookup(Lookup),
+    /// Ask where an interface is served
+    ///
+    /// Asks for the endpoints of an interface in a version compatible with the
+    /// one given. Each protocol sequence is asked for in turn. A binding without
+    /// address is at the address that the mapper was asked at.
+    Map(Map),
+    /// Ask any RPC server which interfaces it offers, and how it is
+    ///
+    /// Uses the management interface, which every DCE/RPC server has on every
+    /// endpoint. What the server keeps to itself is told as such.
+    Mgmt(Mgmt),
+    /// Print a completion script
+    #[command(hide = true)]
+    Completions {
+        /// The shell to write it for
+        shell: Shell,
+    },
+    /// Print the man page of epm, or write it and one for each command
+    #[command(hide = true)]
+    Man {
+        /// Directory to write all pages to
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Arguments of `epm lookup`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HELP)]
+pub struct Lookup {
+    /// The mapper: host, host:port, [IPv6]:port or a string binding [default: this host]
+    #[arg(value_name = "WHERE")]
+    pub server: Option<Server>,
+
+    /// Only entries of this interface; a name implies its version
+    #[arg(long, value_name = "UUID|NAME[:VERSION]")]
+    pub interface: Option<Interface>,
+
+    /// Only entries of this object; the nil UUID for those without one
+    #[arg(long, value_name = "UUID")]
+    pub object: Option<Uuid>,
+
+    /// Which versions of the interface [default: compatible with a version, all without]
+    #[arg(long, value_name = "VERSIONS", requires = "interface")]
+    pub versions: Option<Versions>,
+
+    /// Print one JSON document
+    #[arg(long, conflicts_with = "config", long_help = super::lookup::JSON_HELP)]
+    pub json: bool,
+
+    /// Print [[endpoint]] entries for epmapperd
+    #[arg(long, long_help = super::export::HELP)]
+    pub config: bool,
+}
+
+/// Arguments of `epm map`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HELP)]
+pub struct Map {
+    /// The mapper: host, host:port, [IPv6]:port or a string binding
+    #[arg(value_name = "WHERE")]
+    pub server: Server,
+
+    /// The interface; its version may be left out where it is known by the name
+    #[arg(value_name = "UUID|NAME[:VERSION]")]
+    pub interface: Interface,
+
+    /// Protocol sequence to ask for; may be repeated
+    #[arg(long, value_name = "PROTSEQ", default_value = "ncacn_ip_tcp")]
+    pub protseq: Vec<ProtocolSequence>,
+
+    /// The object that is to be reached
+    #[arg(long, value_name = "UUID")]
+    pub object: Option<Uuid>,
+
+    /// Print one JSON document
+    #[arg(long, long_help = super::map::JSON_HELP)]
+    pub json: bool,
+}
+
+/// Arguments of `epm mgmt`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HELP)]
+pub struct Mgmt {
+    /// The server: host, host:port, [IPv6]:port or a string binding; port 135 without one
+    #[arg(value_name = "WHERE")]
+    pub server: Server,
+
+    /// Print one JSON document
+    #[arg(long, long_help = super::mgmt::JSON_HELP)]
+    pub json: bool,
+}
+
+/// How the version of an interface is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Versions {
+    /// Every version
+    All,
+    /// The same major version, the minor version at least as high
+    Compatible,
+    /// The very same version
+    Exact,
+    /// The same major version
+    MajorOnly,
+    /// This version and those before it
+    UpTo,
+}
+
+impl From<Versions> for VersionOption {
+    fn from(versions: Versions) -> Self {
+        match versions {
+            Versions::All => VersionOption::ALL,
+            Versions::Compatible => VersionOption::COMPATIBLE,
+            Versions::Exact => VersionOption::EXACT,
+            Versions::MajorOnly => VersionOption::MAJOR_ONLY,
+            Versions::UpTo => VersionOption::UPTO,
+        }
+    }
+}
+
+impl Lookup {
+    /// What to ask the mapper for.
+    ///
+    /// # Errors
+    /// A comparison of versions without a version to compare with.
+    pub fn query(&self) -> Result<LookupQuery, String> {
+        let interface = self
+            .interface
+            .map(|interface| interface.compared(self.versions));
+        Ok(LookupQuery {
+            interface: interface.transpose()?,
+            object: self.object,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::SyntaxId;
+    use clap::CommandFactory;
+    use uuid::uuid;
+
+    const SAMR: Uuid = uuid!("12345778-1234-abcd-ef00-0123456789ac");
+
+    fn lookup(arguments: &[&str]) -> Result<LookupQuery, String> {
+        let arguments = ["epm", "lookup"].iter().chain(arguments);
+        let parsed = Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        match parsed.command {
+            Command::Lookup(lookup) => lookup.query(),
+            other => panic!("{other:?} is no lookup"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_lookup_compares_versions_only_where_one_is_given() {
+        let samr = |major, minor| SyntaxId::new(SAMR, major, minor);
+        for (arguments, expected) in [
+            (
+                &["--interface", "samr"][..],
+                (samr(1, 0), VersionOption::ALL),
+            ),
+            (
+                &["--interface", "samr:1.2"],
+                (samr(1, 2), VersionOption::COMPATIBLE),
+            ),
+            (
+                &["--interface", "samr:3", "--versions", "up-to"],
+                (samr(3, 0), VersionOption::UPTO),
+            ),
+            (
+                &["--interface", "samr", "--versions", "exact"],
+                (samr(1, 0), VersionOption::EXACT),
+            ),
+        ] {
+            assert_eq!(lookup(arguments).unwrap().interface, Some(expected));
+        }
+        let unknown = ["--interface", "00000001-0000-0000-0000-000000000000"];
+        assert_eq!(
+            lookup(&unknown).unwrap().interface.unwrap().1,
+            VersionOption::ALL
+        );
+        let compared = [&unknown[..], &["--versions", "exact"]].concat();
+        assert!(lookup(&compared).unwrap_err().contains("which version"));
+        assert!(
+            lookup(&["--versions", "exact"])
+                .unwrap_err()
+                .contains("--interface")
+        );
+    }
+
+    #[test]
+    fn the_nil_object_is_a_value() {
+        let nil = Uuid::nil().to_string();
+        assert_eq!(
+            lookup(&["--object", &nil]).unwrap().object,
+            Some(Uuid::nil())
+        );
+        assert_eq!(lookup(&[]).unwrap(), LookupQuery::default());
+    }
+}

@@ -1,0 +1,184 @@
+//! How `epm` ends: exit statuses, messages, and what to do about them.
+
+use crate::client::{ClientError, Failure, Step};
+use crate::wire::binding::Binding;
+use crate::wire::{EptStatus, FaultStatus};
+use std::io;
+use std::process::ExitCode;
+
+/// The exit statuses, for the help and the man pages.
+pub const HELP: &str = "\
+Exit status:
+  0  found
+  1  nothing registered
+  2  usage
+  3  not reachable: no address, no connection, or no answer in time
+  4  the server refused or broke the protocol
+  5  the system failed: the output could not be written, for example";
+
+/// The exit status of arguments that cannot be.
+pub const USAGE: u8 = 2;
+
+/// The exit status of a command that went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Something was found.
+    Found,
+    /// The mapper answered that there is nothing.
+    NothingRegistered,
+}
+
+impl Outcome {
+    /// `Found` unless there is nothing.
+    pub fn of(nothing: bool) -> Self {
+        match nothing {
+            true => Outcome::NothingRegistered,
+            false => Outcome::Found,
+        }
+    }
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        ExitCode::from(match outcome {
+            Outcome::Found => 0,
+            Outcome::NothingRegistered => 1,
+        })
+    }
+}
+
+/// Why a command did not go through.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The arguments do not go together.
+    #[error("{0}")]
+    Usage(String),
+    /// The server could not be asked.
+    #[error("{step}: {} {server}: {}", doing(.error.step), .error.failure, step = .error.step)]
+    Client {
+        /// Who was asked.
+        server: String,
+        /// What happened.
+        error: ClientError,
+    },
+    /// The output could not be written, or the system refused something else.
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+impl CommandError {
+    /// Says who was asked, for errors of the client.
+    pub fn of(server: &Binding) -> impl Fn(ClientError) -> CommandError {
+        move |error| CommandError::Client {
+            server: server.to_string(),
+            error,
+        }
+    }
+
+    /// The exit status.
+    pub fn code(&self) -> u8 {
+        match self {
+            CommandError::Usage(_) => USAGE,
+            CommandError::Client { error, .. } => match error.failure {
+                Failure::ProtocolSequence(_) | Failure::Port(_) => USAGE,
+                Failure::Name { .. } | Failure::Unreachable(_) | Failure::Timeout => 3,
+                _ => 4,
+            },
+            CommandError::System(_) => 5,
+        }
+    }
+
+    /// What to do about it, where there is something to say.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            CommandError::Usage(_) | CommandError::System(_) => None,
+            CommandError::Client { error, .. } => hint(error),
+        }
+    }
+}
+
+/// What a step does to its server.
+fn doing(step: Step) -> &'static str {
+    match step {
+        Step::Resolve => "cannot find",
+        Step::Connect => "cannot reach",
+        Step::Bind => "cannot bind to",
+        Step::Call => "cannot ask",
+    }
+}
+
+/// What to do about an error of the client.
+fn hint(error: &ClientError) -> Option<&'static str> {
+    Some(match &error.failure {
+        Failure::Name { .. } => "check the name, or give an address",
+        Failure::Unreachable(_) => {
+            "check that an endpoint mapper runs there and that no firewall blocks this port"
+        }
+        Failure::Timeout if error.step == Step::Resolve => {
+            "give an address, or more time with --timeout"
+        }
+        Failure::Timeout => {
+            "check that this port is the endpoint mapper's, or give more time with --timeout"
+        }
+        Failure::Broken(_) | Failure::Closed if error.step == Step::Bind => {
+            "the server may limit connections, or this port may not be the endpoint mapper's"
+        }
+        Failure::Protocol(_) | Failure::Decode(_) if error.step == Step::Bind => {
+            "check that this port is the endpoint mapper's: what listens there speaks otherwise"
+        }
+        Failure::Rejected(..) => "check that this port is the endpoint mapper's",
+        Failure::Fault(FaultStatus::ACCESS_DENIED) | Failure::Status(EptStatus::ACCESS_DENIED) => {
+            "the server wants to know who asks; epm cannot authenticate yet"
+        }
+        Failure::Refused(_) | Failure::Fault(_) | Failure::Status(_) => {
+            "the server's log may say why"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::status::{ContextResult, ProviderReason, RejectReason};
+    use crate::wire::tower::ProtocolSequence;
+
+    fn failed(step: Step, failure: Failure) -> CommandError {
+        let server = Binding::new(ProtocolSequence::NcacnIpTcp);
+        CommandError::of(&server)(ClientError::new(step, failure))
+    }
+
+    #[test]
+    fn each_failure_has_its_status() {
+        let unknown = ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED;
+        for (failure, code) in [
+            (Failure::Port("x".into()), 2),
+            (Failure::Unreachable(Vec::new()), 3),
+            (Failure::Timeout, 3),
+            (Failure::Closed, 4),
+            (Failure::Refused(RejectReason::LOCAL_LIMIT_EXCEEDED), 4),
+            (
+                Failure::Rejected(ContextResult::PROVIDER_REJECTION, unknown),
+                4,
+            ),
+            (Failure::Fault(FaultStatus::ACCESS_DENIED), 4),
+            (Failure::Status(EptStatus::CANT_PERFORM_OP), 4),
+        ] {
+            assert_eq!(failed(Step::Bind, failure).code(), code);
+        }
+        assert_eq!(CommandError::Usage(String::new()).code(), 2);
+        assert_eq!(
+            CommandError::System(io::ErrorKind::StorageFull.into()).code(),
+            5
+        );
+    }
+
+    #[test]
+    fn a_message_tells_step_server_and_status() {
+        let error = failed(Step::Call, Failure::Status(EptStatus::CANT_PERFORM_OP));
+        assert_eq!(
+            error.to_string(),
+            "call: cannot ask ncacn_ip_tcp:: status ept_s_cant_perform_op (0x16c9a0cd)"
+        );
+    }
+}

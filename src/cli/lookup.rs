@@ -1,0 +1,117 @@
+//! `epm lookup`: what is registered.
+
+use super::args::Lookup;
+use super::exit::{CommandError, Outcome};
+use super::export::Export;
+use super::render::{self, Described, Table, TowerDocument};
+use super::values::Server;
+use crate::client::Mapper;
+use crate::client::ept::FoundEntry;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// What `--json` prints.
+pub const JSON_HELP: &str = "\
+Print one JSON document
+
+{ \"mapper\": the binding that was asked,
+  \"entries\": [ {
+    \"object\": UUID or null,
+    \"annotation\": text; octets that are no UTF-8 become U+FFFD,
+    \"interface\": UUID, \"version\": \"MAJOR.MINOR\", \"name\": known name or null,
+    \"transfer_syntax\": \"ndr\", \"ndr64\" or \"UUID:MAJOR.MINOR\",
+    \"protocol_sequence\": name, null if unknown,
+    \"binding\": string binding, null if none says the tower,
+    \"tower\": all octets in hex } ] }
+
+Entries are in the mapper's order. What a tower does not tell is null.";
+
+/// The JSON document.
+#[derive(Serialize)]
+struct Document<'a> {
+    mapper: String,
+    entries: Vec<EntryDocument<'a>>,
+}
+
+/// One entry in it.
+#[derive(Serialize)]
+struct EntryDocument<'a> {
+    object: Option<String>,
+    annotation: Cow<'a, str>,
+    #[serde(flatten)]
+    tower: TowerDocument,
+}
+
+impl Lookup {
+    /// Asks, and prints what was found.
+    pub async fn run(&self, deadline: Instant) -> Result<Outcome, CommandError> {
+        let query = self.query().map_err(CommandError::Usage)?;
+        let Server(server) = self.server.clone().unwrap_or_default();
+        let failed = CommandError::of(&server);
+        let mut mapper = Mapper::connect(&server, deadline).await.map_err(&failed)?;
+        let found = mapper.lookup(&query).await.map_err(&failed)?;
+        self.print(&found, mapper.peer())?;
+        Ok(Outcome::of(found.is_empty()))
+    }
+
+    /// Prints in the form asked for.
+    fn print(&self, found: &[FoundEntry], mapper: SocketAddr) -> io::Result<()> {
+        if self.json {
+            render::print_json(&document(found, mapper))
+        } else if self.config {
+            let export = Export::new(found, mapper.ip());
+            export
+                .warnings()
+                .iter()
+                .for_each(|warning| render::remark(warning));
+            render::print(|out| export.write(out, &render::reached(mapper)))
+        } else if found.is_empty() {
+            render::remark(&format!(
+                "nothing registered at {}",
+                render::reached(mapper)
+            ));
+            Ok(())
+        } else {
+            render::print(|out| table(found).print(out, render::colour()))
+        }
+    }
+}
+
+/// The entries for programs.
+fn document(found: &[FoundEntry], mapper: SocketAddr) -> Document<'_> {
+    Document {
+        mapper: render::reached(mapper),
+        entries: found.iter().map(EntryDocument::from).collect(),
+    }
+}
+
+impl<'a> From<&'a FoundEntry> for EntryDocument<'a> {
+    fn from(entry: &'a FoundEntry) -> Self {
+        let object = some(entry.object);
+        EntryDocument {
+            object: object.map(|object| object.to_string()),
+            annotation: String::from_utf8_lossy(&entry.annotation),
+            tower: TowerDocument::from(&Described::new(&entry.tower, object)),
+        }
+    }
+}
+
+/// The entries for people.
+fn table(found: &[FoundEntry]) -> Table {
+    let mut table = Table::new(&["INTERFACE", "NAME", "SYNTAX", "BINDING", "ANNOTATION"]);
+    for entry in found {
+        let described = Described::new(&entry.tower, some(entry.object));
+        let annotation = render::printable(&String::from_utf8_lossy(&entry.annotation));
+        table.push(described.cells().into_iter().chain([annotation]));
+    }
+    table
+}
+
+/// An object that is not nil.
+fn some(object: Uuid) -> Option<Uuid> {
+    Some(object).filter(|object| !object.is_nil())
+}

@@ -1,0 +1,76 @@
+//! `epm map`: where an interface is served.
+
+use super::args::Map;
+use super::exit::{CommandError, Outcome};
+use super::render::{self, Described, Table, TowerDocument};
+use crate::client::Mapper;
+use serde::Serialize;
+use std::io;
+use std::net::SocketAddr;
+use tokio::time::Instant;
+
+/// What `--json` prints.
+pub const JSON_HELP: &str = "\
+Print one JSON document
+
+{ \"mapper\": the binding that was asked,
+  \"towers\": [ {
+    \"interface\": UUID, \"version\": \"MAJOR.MINOR\", \"name\": known name or null,
+    \"transfer_syntax\": \"ndr\", \"ndr64\" or \"UUID:MAJOR.MINOR\",
+    \"protocol_sequence\": name, null if unknown,
+    \"binding\": string binding, null if none says the tower,
+    \"tower\": all octets in hex } ] }
+
+Towers are in the mapper's order, for one protocol sequence after the other.
+What a tower does not tell is null.";
+
+/// The JSON document.
+#[derive(Serialize)]
+struct Document {
+    mapper: String,
+    towers: Vec<TowerDocument>,
+}
+
+impl Map {
+    /// Asks for each protocol sequence, and prints what was found.
+    pub async fn run(&self, deadline: Instant) -> Result<Outcome, CommandError> {
+        let interface = self.interface.id().map_err(CommandError::Usage)?;
+        let server = &self.server.0;
+        let failed = CommandError::of(server);
+        let mut mapper = Mapper::connect(server, deadline).await.map_err(&failed)?;
+        let mut found = Vec::new();
+        for &protseq in &self.protseq {
+            let towers = mapper
+                .map(interface, protseq, self.object)
+                .await
+                .map_err(&failed)?;
+            if towers.is_empty() {
+                let mapper = render::reached(mapper.peer());
+                render::remark(&format!(
+                    "{mapper} has no {protseq} endpoint of {interface}"
+                ));
+            }
+            found.extend(towers);
+        }
+        self.print(&found, mapper.peer())?;
+        Ok(Outcome::of(found.is_empty()))
+    }
+
+    /// Prints in the form asked for.
+    fn print(&self, found: &[Box<[u8]>], mapper: SocketAddr) -> io::Result<()> {
+        let described = found.iter().map(|tower| Described::new(tower, self.object));
+        if self.json {
+            let towers = described.map(|described| TowerDocument::from(&described));
+            return render::print_json(&Document {
+                mapper: render::reached(mapper),
+                towers: towers.collect(),
+            });
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new(&["INTERFACE", "NAME", "SYNTAX", "BINDING"]);
+        described.for_each(|described| table.push(described.cells()));
+        render::print(|out| table.print(out, render::colour()))
+    }
+}

@@ -1,0 +1,70 @@
+//! `epm`: asks endpoint mappers, and says what they answered.
+//!
+//! Each command asks first and prints when all answers are there: results to
+//! standard output, everything else to standard error. Leaves out how servers
+//! are asked: that is `client`.
+
+mod args;
+mod documents;
+mod exit;
+mod export;
+mod lookup;
+mod map;
+mod mgmt;
+mod render;
+mod values;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use exit::{CommandError, Outcome};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Runs `epm` with the arguments of this process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too; nobody to tell if that fails.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+        }
+    };
+    match run(&arguments) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            render::remark(&error.to_string());
+            if let Some(hint) = error.hint() {
+                render::remark(hint);
+            }
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+/// Runs the command.
+fn run(arguments: &Arguments) -> Result<Outcome, CommandError> {
+    let timeout = arguments.timeout;
+    match &arguments.command {
+        Command::Lookup(lookup) => within(timeout, async |deadline| lookup.run(deadline).await),
+        Command::Map(map) => within(timeout, async |deadline| map.run(deadline).await),
+        Command::Mgmt(mgmt) => within(timeout, async |deadline| mgmt.run(deadline).await),
+        Command::Completions { shell } => documents::completions(*shell),
+        Command::Man { dir } => documents::man(dir.as_deref()),
+    }
+}
+
+/// Runs a conversation that has to be over within `timeout`.
+fn within(
+    timeout: Duration,
+    conversation: impl AsyncFnOnce(Instant) -> Result<Outcome, CommandError>,
+) -> Result<Outcome, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(conversation(Instant::now() + timeout));
+    // A resolver that still waits must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,319 @@
+//! Values of arguments: servers, interfaces and times as people write them.
+
+use super::args::Versions;
+use crate::wire::SyntaxId;
+use crate::wire::binding::{Binding, BindingError};
+use crate::wire::ept::VersionOption;
+use crate::wire::names;
+use crate::wire::tower::ProtocolSequence;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The port of the endpoint mapper (C706 appendix H).
+const MAPPER_PORT: u16 = 135;
+
+/// The server to ask: a binding for TCP, with its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server(pub Binding);
+
+impl Server {
+    /// A server at an address, empty for this host, and a port.
+    fn at(address: &str, port: u16) -> Self {
+        Server(Binding {
+            address: address.to_owned(),
+            endpoint: port.to_string(),
+            ..Binding::new(ProtocolSequence::NcacnIpTcp)
+        })
+    }
+}
+
+impl Default for Server {
+    /// The mapper of this host.
+    fn default() -> Self {
+        Server::at("", MAPPER_PORT)
+    }
+}
+
+impl FromStr for Server {
+    type Err = String;
+
+    /// Reads a host, `host:port`, `[v6]:port`, an IPv6 address or a string
+    /// binding.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let head = text.split_once(':').map_or("", |(head, _)| head);
+        let protseq = head.rsplit('@').next().unwrap_or(head);
+        match protseq.parse::<ProtocolSequence>() {
+            Ok(_) => binding(text),
+            Err(_) => host_and_port(text),
+        }
+    }
+}
+
+/// A server that is given as a string binding.
+fn binding(text: &str) -> Result<Server, String> {
+    let binding: Binding = text
+        .parse()
+        .map_err(|error: BindingError| error.to_string())?;
+    if binding.protseq != ProtocolSequence::NcacnIpTcp {
+        let protseq = binding.protseq;
+        return Err(format!(
+            "epm does not speak {protseq} yet, only ncacn_ip_tcp"
+        ));
+    }
+    if binding.object.is_some() {
+        return Err("an object is given with --object".into());
+    }
+    if let Some((name, _)) = binding.options.first() {
+        return Err(format!("the option {name:?} is not known"));
+    }
+    match binding.endpoint.as_str() {
+        "" => Ok(Server::at(&binding.address, MAPPER_PORT)),
+        endpoint => Ok(Server::at(&binding.address, port(endpoint)?)),
+    }
+}
+
+/// A server that is given as `host`, `host:port`, `[v6]`, `[v6]:port` or `v6`.
+fn host_and_port(text: &str) -> Result<Server, String> {
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, rest) = bracketed.split_once(']').ok_or("the ] is missing")?;
+        let address = ipv6(address)?;
+        return match rest.strip_prefix(':') {
+            Some(digits) => Ok(Server::at(address, port(digits)?)),
+            None if rest.is_empty() => Ok(Server::at(address, MAPPER_PORT)),
+            None => Err(format!("{rest:?} behind the ]; write [{address}]:135")),
+        };
+    }
+    match text.split_once(':') {
+        Some((_, rest)) if rest.contains(':') => Ok(Server::at(ipv6(text)?, MAPPER_PORT)),
+        Some((name, digits)) => Ok(Server::at(host(name)?, port(digits)?)),
+        None => Ok(Server::at(host(text)?, MAPPER_PORT)),
+    }
+}
+
+/// Passes a name or an IPv4 address: something, without what no name has.
+fn host(text: &str) -> Result<&str, String> {
+    let foreign = |c: char| c.is_whitespace() || c.is_control() || "[]@/\\,".contains(c);
+    match text.is_empty() || text.contains(foreign) {
+        true => Err("not a host, host:port, [IPv6]:port or string binding".into()),
+        false => Ok(text),
+    }
+}
+
+/// Passes an IPv6 address, with or without zone.
+fn ipv6(text: &str) -> Result<&str, String> {
+    let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
+    match address.parse::<Ipv6Addr>() {
+        Ok(_) if !zone.is_empty() => Ok(text),
+        _ => Err(format!("{text:?} is no IPv6 address")),
+    }
+}
+
+/// A port that can be connected to.
+fn port(digits: &str) -> Result<u16, String> {
+    match number(digits) {
+        Some(port) if port != 0 => Ok(port),
+        _ => Err(format!("{digits:?} is no port")),
+    }
+}
+
+/// Digits alone, where `parse` would take a sign.
+fn number<T: FromStr>(digits: &str) -> Option<T> {
+    let plain = digits.bytes().all(|octet| octet.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
+
+/// An interface as people name it: by UUID or name, with or without version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interface {
+    uuid: Uuid,
+    /// The version given.
+    given: Option<(u16, u16)>,
+    /// The version that the table of names has.
+    known: Option<(u16, u16)>,
+}
+
+impl Interface {
+    /// The interface with its version, given or known.
+    ///
+    /// # Errors
+    /// Neither is there.
+    pub fn id(&self) -> Result<SyntaxId, String> {
+        let (major, minor) = self.given.or(self.known).ok_or_else(|| {
+            format!(
+                "which version? Write it behind the interface: {}:1.0",
+                self.uuid
+            )
+        })?;
+        Ok(SyntaxId::new(self.uuid, major, minor))
+    }
+
+    /// The interface and how its version is compared.
+    ///
+    /// Also where all versions are asked for, a known version goes along:
+    /// Samba takes that option for "compatible".
+    pub fn compared(
+        &self,
+        versions: Option<Versions>,
+    ) -> Result<(SyntaxId, VersionOption), String> {
+        let versions = versions.unwrap_or(match self.given {
+            Some(_) => Versions::Compatible,
+            None => Versions::All,
+        });
+        let id = match versions {
+            Versions::All => self.id().unwrap_or(SyntaxId::new(self.uuid, 0, 0)),
+            _ => self.id()?,
+        };
+        Ok((id, versions.into()))
+    }
+}
+
+impl FromStr for Interface {
+    type Err = String;
+
+    /// Reads `UUID`, `UUID:VERSION`, `NAME` or `NAME:VERSION`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, given) = match text.split_once(':') {
+            Some((name, numbers)) => (name, Some(version(numbers)?)),
+            None => (text, None),
+        };
+        let uuid = Uuid::parse_str(name).ok();
+        let known = match uuid {
+            Some(uuid) => names::by_uuid(uuid),
+            None => names::by_name(name),
+        };
+        let uuid = uuid.or(known.map(|known| known.uuid)).ok_or_else(|| {
+            format!("{name:?} is neither a UUID nor the name of an interface that epm knows")
+        })?;
+        let known = known.and_then(|known| known.version);
+        Ok(Interface { uuid, given, known })
+    }
+}
+
+/// A version: `MAJOR.MINOR`, or `MAJOR` alone, whose minor is 0.
+fn version(text: &str) -> Result<(u16, u16), String> {
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    number(major)
+        .zip(number(minor))
+        .ok_or_else(|| format!("{text:?} is no version: write MAJOR.MINOR"))
+}
+
+/// The longest time that is taken: a day.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// A length of time: seconds, or a number with `s` or `ms` behind.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    let milliseconds = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(digits), _) => number::<u64>(digits),
+        (None, seconds) => number(seconds.unwrap_or(text)).and_then(|s: u64| s.checked_mul(1000)),
+    };
+    milliseconds
+        .map(Duration::from_millis)
+        .filter(|time| !time.is_zero() && *time <= LONGEST)
+        .ok_or_else(|| "write seconds or milliseconds, up to a day: 10, 10s or 500ms".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::uuid;
+
+    const SAMR: Uuid = uuid!("12345778-1234-abcd-ef00-0123456789ac");
+
+    /// A server as its string binding, or what is wrong with it.
+    fn server(text: &str) -> Result<String, String> {
+        text.parse().map(|Server(binding)| binding.to_string())
+    }
+
+    #[test]
+    fn a_server_is_a_host_with_or_without_port_or_a_string_binding() {
+        for (text, binding) in [
+            ("mapper", "ncacn_ip_tcp:mapper[135]"),
+            ("mapper:1135", "ncacn_ip_tcp:mapper[1135]"),
+            ("192.0.2.7", "ncacn_ip_tcp:192.0.2.7[135]"),
+            ("2001:db8::7", "ncacn_ip_tcp:2001:db8::7[135]"),
+            ("fe80::7%eth0", "ncacn_ip_tcp:fe80::7%eth0[135]"),
+            ("[2001:db8::7]", "ncacn_ip_tcp:2001:db8::7[135]"),
+            ("[fe80::7%eth0]:1135", "ncacn_ip_tcp:fe80::7%eth0[1135]"),
+            ("ncacn_ip_tcp:mapper", "ncacn_ip_tcp:mapper[135]"),
+            ("ncacn_ip_tcp:mapper[1135]", "ncacn_ip_tcp:mapper[1135]"),
+            ("ncacn_ip_tcp:::1[1135]", "ncacn_ip_tcp:::1[1135]"),
+        ] {
+            assert_eq!(server(text).as_deref(), Ok(binding), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_server_is_refused() {
+        for (text, reason) in [
+            ("", "not a host"),
+            ("a b", "not a host"),
+            (":135", "not a host"),
+            ("mapper[135]", "not a host"),
+            ("mapper:0", "no port"),
+            ("mapper:+1", "no port"),
+            ("mapper:70000", "no port"),
+            ("[::1", "] is missing"),
+            ("[::1]135", "behind the ]"),
+            ("[mapper]:135", "no IPv6 address"),
+            ("a:b:c", "no IPv6 address"),
+            (
+                "ncacn_np:mapper[\\pipe\\epmapper]",
+                "does not speak ncacn_np",
+            ),
+            ("ncacn_ip_tcp:mapper[135,sign]", "\"sign\" is not known"),
+            (
+                "12345778-1234-abcd-ef00-0123456789ac@ncacn_ip_tcp:mapper",
+                "--object",
+            ),
+        ] {
+            let error = server(text).expect_err(text);
+            assert!(error.contains(reason), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_interface_is_named_by_uuid_or_name_with_or_without_version() {
+        let id = |text: &str| {
+            text.parse::<Interface>()
+                .and_then(|interface| interface.id())
+        };
+        let uuid = SAMR.to_string();
+        assert_eq!(id("samr"), Ok(SyntaxId::new(SAMR, 1, 0)));
+        assert_eq!(id("samr:2.3"), Ok(SyntaxId::new(SAMR, 2, 3)));
+        assert_eq!(id(&uuid), Ok(SyntaxId::new(SAMR, 1, 0)));
+        assert_eq!(id(&format!("{uuid}:4")), Ok(SyntaxId::new(SAMR, 4, 0)));
+        let unknown = "00000001-0000-0000-0000-000000000000";
+        assert!(id(unknown).unwrap_err().contains("which version"));
+        assert!(id("nosuch").unwrap_err().contains("neither"));
+        for version in ["", "1.", "x", "1.2.3", "65536", "-1"] {
+            assert!(
+                id(&format!("samr:{version}"))
+                    .unwrap_err()
+                    .contains("no version")
+            );
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_in_seconds_or_milliseconds() {
+        assert_eq!(timeout("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(timeout("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(timeout("500ms"), Ok(Duration::from_millis(500)));
+        for text in [
+            "",
+            "0",
+            "0ms",
+            "1m",
+            "-1",
+            "+1",
+            "1.5",
+            "ms",
+            "86401",
+            "99999999999999999999",
+        ] {
+            assert!(timeout(text).is_err(), "{text}");
+        }
+    }
+}
