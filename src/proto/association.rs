@@ -8,12 +8,15 @@
 //! Always holds: at most `max_waiting` calls and `max_call` octets wait here;
 //! one call is incomplete at most; after a violation nothing more is read.
 
+mod receive;
+
 use super::answer::{self, About, Agreed};
-use super::context::{Answers, ContextTable, Refusal, Served};
-use super::fragment::{self, Assembly};
-use super::frame::{self, Frame, Violation};
+use super::context::{Answers, ContextTable, Served};
+use super::fragment::Assembly;
+use super::frame::{self, Frame};
+use super::transmit::Transmit;
 use crate::wire::drep::ByteOrder;
-use crate::wire::pdu::{AuthVerifier, Bind, Body, Header, PacketType, Pdu, PfcFlags, Request};
+use crate::wire::pdu::Header;
 use crate::wire::status::{FaultStatus, RejectReason};
 use crate::wire::syntax::SyntaxId;
 use bytes::{Bytes, BytesMut};
@@ -146,8 +149,7 @@ pub struct Association {
     queued_stub: usize,
     join_asked: bool,
     executing: bool,
-    transmit: Vec<u8>,
-    transmitted: usize,
+    transmit: Transmit,
     last_pdu: Instant,
     traffic: Traffic,
 }
@@ -177,8 +179,7 @@ impl Association {
             queued_stub: 0,
             join_asked: false,
             executing: false,
-            transmit: Vec::new(),
-            transmitted: 0,
+            transmit: Transmit::default(),
             last_pdu: now,
             traffic: Traffic::default(),
         }
@@ -191,7 +192,8 @@ impl Association {
     pub fn receive(&mut self, now: Instant, octets: &mut BytesMut) {
         while self.has_room() {
             let max_frag = self.settings.max_frag;
-            let step = match frame::next(octets, |header| receive_limit(header, max_frag)) {
+            let step = match frame::next(octets, |header| receive::receive_limit(header, max_frag))
+            {
                 Frame::Incomplete => return,
                 Frame::Bad(header, violation) => self.bad_frame(&header, violation),
                 Frame::Whole(header, pdu) => {
@@ -217,7 +219,7 @@ impl Association {
             let group = joining.agreed.group;
             return Some(Event::Join { group });
         }
-        while !self.executing && self.unsent() < self.settings.max_queued {
+        while !self.executing && self.transmit.len() < self.settings.max_queued {
             match self.queue.pop_front()? {
                 Queued::Answer(octets) => self.send(&octets),
                 Queued::Call(call) => {
@@ -278,18 +280,12 @@ impl Association {
 
     /// Octets to send, if any.
     pub fn poll_transmit(&self) -> Option<&[u8]> {
-        let octets = &self.transmit[self.transmitted..];
-        (!octets.is_empty()).then_some(octets)
+        self.transmit.peek()
     }
 
     /// Tells that `len` octets of `poll_transmit` were sent.
     pub fn transmitted(&mut self, len: usize) {
-        self.transmitted += len;
-        if self.transmitted >= self.transmit.len() {
-            self.transmit.clear();
-            self.transmit.shrink_to(KEPT_TRANSMIT);
-            self.transmitted = 0;
-        }
+        self.transmit.advance(len);
     }
 
     /// When `handle_timeout` wants to be called.
@@ -335,257 +331,10 @@ impl Association {
         self.executing || !self.queue.is_empty()
     }
 
-    fn unsent(&self) -> usize {
-        self.transmit.len() - self.transmitted
-    }
-
     /// Whether `receive` takes PDUs: not after the end, not while a bind waits
     /// for its group, not while the limits are reached.
     pub fn has_room(&self) -> bool {
         self.closed.is_none() && !matches!(self.state, State::Joining(_)) && !self.is_full()
-    }
-}
-
-/// Capacity of the transmit buffer that an idle connection keeps.
-const KEPT_TRANSMIT: usize = 1024;
-
-/// The longest PDU taken, by its type: binds may carry long credentials.
-fn receive_limit(header: &Header, max_frag: u16) -> u16 {
-    match header.ptype {
-        PacketType::BIND | PacketType::ALTER_CONTEXT | PacketType::AUTH3 => u16::MAX,
-        _ => max_frag,
-    }
-}
-
-/// PDUs, one by one.
-impl Association {
-    fn bad_frame(&mut self, header: &Header, violation: Violation) -> Step {
-        match (&self.state, violation) {
-            (State::New, _) => self.refuse(header, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED),
-            (_, Violation::Version | Violation::DataRepresentation) => {
-                self.violate(About::new(header, 0), true)
-            }
-            (_, Violation::Length | Violation::TooLong) => {
-                self.violate(About::new(header, 0), false)
-            }
-        }
-    }
-
-    fn pdu(&mut self, header: &Header, octets: &Bytes) -> Step {
-        let bound = matches!(self.state, State::Bound(_));
-        let pdu = match Pdu::decode(octets) {
-            Ok(pdu) => pdu,
-            Err(_) if bound => return self.violate(About::new(header, 0), false),
-            Err(_) => return self.refuse(header, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED),
-        };
-        match &pdu.body {
-            Body::Bind(_) if bound => self.refuse(header, RejectReason::NOT_SPECIFIED),
-            Body::Bind(bind) => self.bind(&pdu, bind),
-            _ if !bound => self.refuse(header, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED),
-            Body::AlterContext(alter) => self.alter(&pdu, alter),
-            Body::Request(request) => self.request(&pdu, request, octets),
-            // Neither is answered, and both change nothing: a call that was not
-            // complete can still be completed.
-            Body::CoCancel | Body::Orphaned => Ok(()),
-            _ => self.violate(About::new(header, 0), true),
-        }
-    }
-
-    fn bind(&mut self, pdu: &Pdu<'_>, bind: &Bind<'_>) -> Step {
-        let header = &pdu.header;
-        if let Some(verifier) = &pdu.auth {
-            let reason = no_provider(header, verifier);
-            return self.refuse(header, reason);
-        }
-        let served = self.settings.interfaces.clone();
-        let answers = match self.contexts.negotiate(&served, &bind.contexts, true) {
-            Ok(answers) => answers,
-            Err(Refusal::NoContexts) => {
-                return self.refuse(header, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED);
-            }
-            Err(Refusal::Protocol) => return self.refuse(header, RejectReason::NOT_SPECIFIED),
-        };
-        let max_frag = fragment::negotiate(
-            bind.max_xmit_frag,
-            bind.max_recv_frag,
-            self.settings.max_frag,
-        );
-        let agreed = Agreed {
-            max_frag,
-            send_limit: fragment::send_limit(bind.max_recv_frag, max_frag),
-            group: bind.assoc_group_id,
-            multiplexing: header.flags.contains(PfcFlags::CONC_MPX),
-        };
-        self.state = State::Joining(Joining {
-            header: *header,
-            agreed,
-            answers,
-        });
-        Ok(())
-    }
-
-    fn alter(&mut self, pdu: &Pdu<'_>, alter: &Bind<'_>) -> Step {
-        let header = &pdu.header;
-        if pdu.auth.is_some() {
-            // No provider to begin with (MS-RPCE 3.3.1.5.2).
-            return self.fault_and_close(About::new(header, 0), FaultStatus::ACCESS_DENIED, true);
-        }
-        let served = self.settings.interfaces.clone();
-        match self.contexts.negotiate(&served, &alter.contexts, false) {
-            Ok(answers) => {
-                // Sizes and group of an alter_context are ignored, the answer
-                // repeats the bind's.
-                if let State::Bound(agreed) = &self.state {
-                    let octets = answer::acknowledge(header, agreed, &answers, &[]);
-                    self.send_in_turn(octets);
-                }
-                Ok(())
-            }
-            Err(_) => self.violate(About::new(header, 0), true),
-        }
-    }
-
-    fn request(&mut self, pdu: &Pdu<'_>, request: &Request<'_>, octets: &Bytes) -> Step {
-        let header = &pdu.header;
-        if pdu.auth.is_some() {
-            let about = About::new(header, request.context_id);
-            return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false);
-        }
-        if header.flags.contains(PfcFlags::FIRST_FRAG) {
-            self.first_fragment(header, request, octets)
-        } else {
-            self.next_fragment(header, request)
-        }
-    }
-
-    fn first_fragment(&mut self, header: &Header, request: &Request<'_>, octets: &Bytes) -> Step {
-        if let Some(pending) = &self.assembly {
-            let about = if pending.call_id == header.call_id {
-                About::of(pending)
-            } else {
-                self.interleaved(header, pending)
-            };
-            return self.violate(about, false);
-        }
-        if header.flags.contains(PfcFlags::PENDING_CANCEL) {
-            let about = About::new(header, 0);
-            return self.fault_and_close(about, FaultStatus::NO_CALL_ACTIVE, true);
-        }
-        let maybe = header.flags.contains(PfcFlags::MAYBE);
-        if header.flags.contains(PfcFlags::LAST_FRAG) {
-            self.call(
-                About::new(header, request.context_id),
-                (request.opnum, request.object),
-                octets.slice_ref(request.stub),
-                maybe,
-            );
-            return Ok(());
-        }
-        if request.alloc_hint as usize > self.settings.max_call {
-            let about = About::new(header, request.context_id);
-            return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false);
-        }
-        self.assembly = Some(Assembly::new(
-            (header.call_id, header.drep),
-            (request.context_id, request.opnum, request.object),
-            maybe,
-            request.stub,
-        ));
-        Ok(())
-    }
-
-    fn next_fragment(&mut self, header: &Header, request: &Request<'_>) -> Step {
-        let Some(pending) = &self.assembly else {
-            return self.violate(About::new(header, 0), false);
-        };
-        if pending.call_id != header.call_id {
-            let about = self.interleaved(header, pending);
-            return self.violate(about, false);
-        }
-        let about = About::of(pending);
-        if header.drep != pending.drep {
-            return self.violate(about, false);
-        }
-        let limit = self.settings.max_call;
-        let Some(whole) = self
-            .assembly
-            .take()
-            .and_then(|p| p.push(request.stub, limit))
-        else {
-            return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false);
-        };
-        if header.flags.contains(PfcFlags::LAST_FRAG) {
-            let operation = (whole.opnum, whole.object);
-            let maybe = whole.maybe;
-            self.call(about, operation, whole.into_stub(), maybe);
-        } else {
-            self.assembly = Some(whole);
-        }
-        Ok(())
-    }
-
-    /// Queues a whole call, or the fault that it gets at once.
-    fn call(
-        &mut self,
-        about: About,
-        (opnum, object): (u16, Option<Uuid>),
-        stub: Bytes,
-        maybe: bool,
-    ) {
-        let Some(bound) = self.contexts.get(about.context_id) else {
-            let about = About {
-                context_id: 0,
-                ..about
-            };
-            self.send_in_turn(answer::fault(about, FaultStatus::UNK_IF, true));
-            return;
-        };
-        self.queued_stub += stub.len();
-        self.queue.push_back(Queued::Call(Call {
-            id: about.call_id,
-            context_id: about.context_id,
-            interface: bound.interface,
-            transfer_syntax: bound.transfer_syntax,
-            opnum,
-            object,
-            stub,
-            order: about.drep.order(),
-            maybe,
-        }));
-    }
-
-    /// Which call a fault for interleaved calls names: the incomplete one, or
-    /// with multiplexing the new one.
-    fn interleaved(&self, header: &Header, pending: &Assembly) -> About {
-        if self.multiplexing() {
-            About::new(header, 0)
-        } else {
-            About::of(pending)
-        }
-    }
-
-    fn multiplexing(&self) -> bool {
-        matches!(&self.state, State::Bound(agreed) if agreed.multiplexing)
-    }
-}
-
-/// Why an authenticated bind is refused as long as there is no security
-/// provider. This is where one will plug in.
-///
-/// # Source
-/// MS-RPCE 2.2.2.11, 3.3.1.5.2; Samba's raw_protocol suite for the reasons.
-fn no_provider(header: &Header, verifier: &AuthVerifier<'_>) -> RejectReason {
-    let aligned = AuthVerifier::offset(header)
-        .is_ok_and(|start| start.is_none_or(|start| start.is_multiple_of(4)));
-    if !aligned {
-        RejectReason::NOT_SPECIFIED
-    } else if verifier.pad_length != 0 {
-        RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED
-    } else {
-        match verifier.auth_level.0 {
-            2..=6 => RejectReason::AUTHENTICATION_TYPE_NOT_RECOGNIZED,
-            _ => RejectReason::NOT_SPECIFIED,
-        }
     }
 }
 
@@ -601,7 +350,7 @@ impl Association {
     }
 
     fn send(&mut self, octets: &[u8]) {
-        self.transmit.extend_from_slice(octets);
+        self.transmit.buffer().extend_from_slice(octets);
         self.traffic.sent += 1;
     }
 
@@ -628,7 +377,7 @@ impl Association {
     fn respond(&mut self, call: &Call, stub: &[u8]) {
         // A call exists only on a bound connection.
         if let State::Bound(Agreed { send_limit, .. }) = self.state {
-            self.traffic.sent += answer::respond(call, stub, send_limit, &mut self.transmit);
+            self.traffic.sent += answer::respond(call, stub, send_limit, self.transmit.buffer());
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use super::fragment;
 use super::frame::{self, Frame, Violation};
+use super::transmit::Transmit;
 use crate::wire::drep::{ByteOrder, DataRepresentation};
 use crate::wire::input::DecodeError;
 use crate::wire::pdu::{
@@ -123,8 +124,7 @@ pub struct ClientAssociation {
     answer: Option<(ByteOrder, BytesMut)>,
     events: VecDeque<ClientEvent>,
     broken: bool,
-    transmit: Vec<u8>,
-    transmitted: usize,
+    transmit: Transmit,
 }
 
 impl ClientAssociation {
@@ -138,8 +138,7 @@ impl ClientAssociation {
             answer: None,
             events: VecDeque::new(),
             broken: false,
-            transmit: Vec::new(),
-            transmitted: 0,
+            transmit: Transmit::default(),
         }
     }
 
@@ -182,7 +181,7 @@ impl ClientAssociation {
                 object,
                 stub: piece.stub,
             };
-            Pdu::new(header, Body::Request(request)).encode(&mut self.transmit);
+            Pdu::new(header, Body::Request(request)).encode(self.transmit.buffer());
         }
     }
 
@@ -208,17 +207,12 @@ impl ClientAssociation {
 
     /// Octets to send, if any.
     pub fn poll_transmit(&self) -> Option<&[u8]> {
-        let octets = &self.transmit[self.transmitted..];
-        (!octets.is_empty()).then_some(octets)
+        self.transmit.peek()
     }
 
     /// Tells that `len` octets of `poll_transmit` were sent.
     pub fn transmitted(&mut self, len: usize) {
-        self.transmitted += len;
-        if self.transmitted >= self.transmit.len() {
-            self.transmit.clear();
-            self.transmitted = 0;
-        }
+        self.transmit.advance(len);
     }
 
     fn drep(&self) -> DataRepresentation {
@@ -247,7 +241,7 @@ impl ClientAssociation {
             PacketType::BIND => Body::Bind(bind),
             _ => Body::AlterContext(bind),
         };
-        Pdu::new(header, body).encode(&mut self.transmit);
+        Pdu::new(header, body).encode(self.transmit.buffer());
     }
 }
 

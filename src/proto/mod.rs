@@ -14,6 +14,7 @@ pub mod context;
 pub mod fragment;
 pub mod frame;
 pub mod group;
+mod transmit;
 
 pub use association::{Answer, Association, Call, Closed, Event, Settings, Traffic};
 pub use client::{ClientAssociation, ClientEvent, ClientSettings, ProtocolError};

@@ -8,6 +8,7 @@ pub mod conversation;
 pub mod ept;
 pub mod interface;
 pub mod mgmt;
+mod walk;
 
 pub use conversation::Conversation;
 pub use interface::{Call, Interface, Refusal, Reply};
