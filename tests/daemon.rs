@@ -23,8 +23,8 @@ use std::time::Duration;
 /// What the mapper's own entries are annotated with.
 const OWN: &str = "Endpoint mapper";
 
-/// How long the daemon may take to end.
-const END: Duration = Duration::from_secs(5);
+/// Ten times as long as the daemon may take to end; the log tells the time.
+const END: Duration = Duration::from_secs(50);
 
 // Listening
 

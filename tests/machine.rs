@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 const BIND_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn settings() -> Settings {
     let served = [SyntaxId::EPT, SyntaxId::MGMT].map(|interface| Served {
@@ -29,6 +30,7 @@ fn settings() -> Settings {
         max_contexts: 8,
         bind_timeout: BIND_TIMEOUT,
         idle_timeout: IDLE_TIMEOUT,
+        call_timeout: CALL_TIMEOUT,
     }
 }
 
@@ -591,6 +593,33 @@ fn a_client_that_does_not_bind_or_falls_silent_is_closed() {
     assert_eq!(server.association.poll_timeout(), Some(deadline));
     server.association.handle_timeout(deadline);
     assert_eq!(server.association.closed(), Some(Closed::IdleTimeout));
+}
+
+#[test]
+fn a_call_that_is_not_completed_in_time_ends_the_connection() {
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    let begun = server.now;
+    assert!(server.exchange(&request(2, FIRST, 1, b"a")).is_empty());
+    for seconds in [5, 10, 15] {
+        server.now = begun + Duration::from_secs(seconds);
+        assert!(server.exchange(&request(2, MIDDLE, 1, b"b")).is_empty());
+    }
+    let deadline = begun + CALL_TIMEOUT;
+    assert_eq!(server.association.poll_timeout(), Some(deadline));
+    server.association.handle_timeout(deadline);
+    assert_eq!(server.association.closed(), Some(Closed::CallTimeout));
+    assert_eq!(server.association.held(), 0);
+}
+
+#[test]
+fn a_call_that_there_is_no_memory_for_is_given_up_behind_those_before_it() {
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    server.exchange(&request(2, FIRST, 1, &[0; 100]));
+    assert_eq!(server.association.held(), 100);
+    server.association.give_up();
+    let answer = server.exchange(&request(2, LAST, 1, b""));
+    assert_eq!(fault(&answer), (2, FaultStatus::REMOTE_NO_MEMORY, true));
+    assert_eq!(server.association.closed(), Some(Closed::NoMemory));
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct Settings {
     pub bind_timeout: Duration,
     /// How long a bound peer may be silent.
     pub idle_timeout: Duration,
+    /// How long a call may take from its first fragment to its last.
+    pub call_timeout: Duration,
 }
 
 /// What happened.
@@ -109,6 +111,10 @@ pub enum Closed {
     BindTimeout,
     /// The peer was silent for too long.
     IdleTimeout,
+    /// The peer did not complete a call in time.
+    CallTimeout,
+    /// The server had no memory left for the peer's calls.
+    NoMemory,
 }
 
 /// What waits for its turn, in the order that it came.
@@ -203,8 +209,7 @@ impl Association {
                 }
             };
             if let Err(closed) = step {
-                self.assembly = None;
-                self.closed = Some(closed);
+                self.end(closed);
             }
         }
     }
@@ -290,23 +295,61 @@ impl Association {
 
     /// When `handle_timeout` wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let patience = match self.state {
-            _ if self.closed.is_some() => return None,
-            State::New | State::Joining(_) => self.settings.bind_timeout,
-            State::Bound(_) => self.settings.idle_timeout,
-        };
-        self.last_pdu.checked_add(patience)
+        self.deadline().map(|(deadline, _)| deadline)
     }
 
     /// Ends the connection when its time is over at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.executing || self.poll_timeout().is_none_or(|deadline| now < deadline) {
-            return;
+        if let Some((deadline, closed)) = self.deadline()
+            && deadline <= now
+            && !self.executing
+        {
+            self.end(closed);
         }
-        self.closed = Some(match self.state {
-            State::Bound(_) => Closed::IdleTimeout,
-            _ => Closed::BindTimeout,
-        });
+    }
+
+    /// When the connection's time is over next, and what that means.
+    fn deadline(&self) -> Option<(Instant, Closed)> {
+        let Settings {
+            bind_timeout,
+            idle_timeout,
+            call_timeout,
+            ..
+        } = *self.settings;
+        let silent = match self.state {
+            _ if self.closed.is_some() => return None,
+            State::New | State::Joining(_) => (self.last_pdu + bind_timeout, Closed::BindTimeout),
+            State::Bound(_) => (self.last_pdu + idle_timeout, Closed::IdleTimeout),
+        };
+        let incomplete = self
+            .assembly
+            .as_ref()
+            .map(|call| (call.since + call_timeout, Closed::CallTimeout));
+        Some(match incomplete {
+            Some(incomplete) if incomplete.0 < silent.0 => incomplete,
+            _ => silent,
+        })
+    }
+
+    /// How many octets of calls this holds that are not complete, or wait.
+    pub fn held(&self) -> usize {
+        self.queued_stub + self.assembly.as_ref().map_or(0, Assembly::stub_len)
+    }
+
+    /// Gives the incomplete call up with a fault and ends the connection, since
+    /// the server has no memory for it.
+    pub fn give_up(&mut self) {
+        if let Some(call) = &self.assembly {
+            let octets = answer::fault(About::of(call), FaultStatus::REMOTE_NO_MEMORY, true);
+            self.send_in_turn(octets);
+        }
+        self.end(Closed::NoMemory);
+    }
+
+    /// Reads nothing more; what waits is still answered.
+    fn end(&mut self, closed: Closed) {
+        self.assembly = None;
+        self.closed = Some(closed);
     }
 
     /// Why the connection ended, once nothing waits to be answered any more;

@@ -3,6 +3,7 @@
 use crate::wire::DataRepresentation;
 use crate::wire::pdu::PfcFlags;
 use bytes::{Bytes, BytesMut};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// The smallest fragment that everybody has to take (C706 appendix K,
@@ -27,6 +28,8 @@ pub struct Assembly {
     pub drep: DataRepresentation,
     /// Whether the first fragment wanted no answer.
     pub maybe: bool,
+    /// When the first fragment came.
+    pub since: Instant,
     stub: BytesMut,
 }
 
@@ -35,7 +38,7 @@ impl Assembly {
     pub fn new(
         (call_id, drep): (u32, DataRepresentation),
         (context_id, opnum, object): (u16, u16, Option<Uuid>),
-        maybe: bool,
+        (maybe, since): (bool, Instant),
         stub: &[u8],
     ) -> Self {
         Assembly {
@@ -45,6 +48,7 @@ impl Assembly {
             object,
             drep,
             maybe,
+            since,
             stub: BytesMut::from(stub),
         }
     }
@@ -57,6 +61,11 @@ impl Assembly {
         }
         self.stub.extend_from_slice(stub);
         Some(self)
+    }
+
+    /// How many octets of stub have come.
+    pub fn stub_len(&self) -> usize {
+        self.stub.len()
     }
 
     /// The stub, all fragments joined.

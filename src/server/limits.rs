@@ -18,10 +18,14 @@ pub struct Limits {
     pub bind_timeout: Duration,
     /// How long a bound client may be silent.
     pub idle_timeout: Duration,
+    /// How long a call may take from its first fragment to its last.
+    pub call_timeout: Duration,
     /// Calls of one connection that were read and wait for their answer.
     pub calls_in_flight: usize,
     /// Stub octets of one call, and of all calls of a connection that wait.
     pub call_octets: usize,
+    /// Stub octets of all connections' calls that are incomplete or wait.
+    pub held_octets: usize,
     /// Octets of answers that wait for a client to read them; above it no
     /// further call of that connection is begun.
     pub queued_octets: usize,
@@ -44,8 +48,10 @@ impl Default for Limits {
             connections_per_client: 2_000,
             bind_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30 * 60),
+            call_timeout: Duration::from_secs(60),
             calls_in_flight: 64,
             call_octets: 4 << 20,
+            held_octets: 256 << 20,
             queued_octets: 1 << 20,
             write_timeout: Duration::from_secs(30),
             contexts: 256,
@@ -67,6 +73,10 @@ pub enum Limit {
     BindTimeout,
     /// A silent client was closed.
     IdleTimeout,
+    /// A client did not complete a call in time and was closed.
+    CallTimeout,
+    /// A client was closed whose calls grew when all held too much.
+    HeldOctets,
     /// A client's further calls were left unread for a while.
     CallsInFlight,
     /// A client's calls were held back since it did not read its answers.
@@ -79,11 +89,13 @@ pub enum Limit {
 
 impl Limit {
     /// All of them, in the order of their counters.
-    pub const ALL: [Limit; 8] = [
+    pub const ALL: [Limit; 10] = [
         Limit::Connections,
         Limit::ConnectionsPerClient,
         Limit::BindTimeout,
         Limit::IdleTimeout,
+        Limit::CallTimeout,
+        Limit::HeldOctets,
         Limit::CallsInFlight,
         Limit::QueuedOctets,
         Limit::WriteTimeout,
@@ -97,6 +109,8 @@ impl Limit {
             Limit::ConnectionsPerClient => "connections_per_client",
             Limit::BindTimeout => "bind_timeout",
             Limit::IdleTimeout => "idle_timeout",
+            Limit::CallTimeout => "call_timeout",
+            Limit::HeldOctets => "held_octets",
             Limit::CallsInFlight => "calls_in_flight",
             Limit::QueuedOctets => "queued_octets",
             Limit::WriteTimeout => "write_timeout",

@@ -18,7 +18,7 @@ use crate::registry::{HandleLimits, Handles};
 use crate::service::Interface;
 use limits::{Clients, Strikes};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -31,6 +31,7 @@ pub struct Server {
     statistics: Arc<Statistics>,
     groups: Mutex<Groups<Arc<Group>>>,
     clients: Mutex<Clients>,
+    held: AtomicUsize,
     emptied: Notify,
 }
 
@@ -80,6 +81,7 @@ impl Server {
             statistics,
             groups: Mutex::new(Groups::new(0)),
             clients: Mutex::new(Clients::default()),
+            held: AtomicUsize::new(0),
             emptied: Notify::new(),
         })
     }
@@ -117,6 +119,14 @@ impl Server {
                 None
             }
         }
+    }
+
+    /// Changes what one connection holds from `before` to `now` octets; tells
+    /// whether all together hold more than they may.
+    fn hold(&self, before: usize, now: usize) -> bool {
+        let change = now.wrapping_sub(before);
+        let held = self.held.fetch_add(change, Ordering::Relaxed);
+        held.wrapping_add(change) > self.limits.held_octets
     }
 
     /// The group that a bind asks for, made when it asks for a new one.

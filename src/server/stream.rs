@@ -80,6 +80,7 @@ fn settings(server: &Server, address: SocketAddr) -> Settings {
         max_contexts: limits.contexts,
         bind_timeout: limits.bind_timeout,
         idle_timeout: limits.idle_timeout,
+        call_timeout: limits.call_timeout,
     }
 }
 
@@ -104,6 +105,8 @@ fn accept(
         group: None,
         admission,
         input: BytesMut::new(),
+        held: 0,
+        now: Instant::now(),
         peer,
     };
     tokio::spawn(connection.run(stop.clone()));
@@ -138,6 +141,10 @@ struct Connection {
     dialled: Option<Ipv4Addr>,
     group: Option<(u32, Arc<Group>)>,
     input: BytesMut,
+    /// Octets that the server counts as held by this connection.
+    held: usize,
+    /// When octets were last taken in.
+    now: Instant,
     peer: SocketAddr,
 }
 
@@ -183,6 +190,7 @@ impl Connection {
     /// Reads, answers and writes until the association or something else ends
     /// it.
     async fn exchange(&mut self, mut stop: watch::Receiver<bool>) -> Result<Closed, End> {
+        let signal = stop.clone();
         let mut stopped = pin!(async move {
             // An error means that the server is gone, which is a stop as well.
             let _ = stop.wait_for(|stop| *stop).await;
@@ -195,6 +203,7 @@ impl Connection {
         let mut stopping = false;
         loop {
             let held_back = self.answer();
+            self.account();
             armed &= !self.flush().await?;
             if let Some(closed) = self.association.closed() {
                 return Ok(closed);
@@ -205,6 +214,9 @@ impl Connection {
             if stopping {
                 return Err(End::Stop);
             }
+            // One wake may stand for several: octets, and what was armed too.
+            armed &=
+                self.now < timer.deadline().into_std() && !signal.has_changed().unwrap_or(true);
             // Deadlines move away, which the timer finds out when it strikes,
             // except that an idle one may come before what is left of a bind's.
             if let Some(deadline) = self.association.poll_timeout()
@@ -266,7 +278,8 @@ impl Connection {
     /// once octets were sent, without anything being read.
     fn answer(&mut self) -> bool {
         loop {
-            self.association.receive(Instant::now(), &mut self.input);
+            self.now = Instant::now();
+            self.association.receive(self.now, &mut self.input);
             let held_back = !self.association.has_room();
             if self.association.is_full() {
                 self.server().strikes.strike(Limit::CallsInFlight);
@@ -283,6 +296,20 @@ impl Connection {
                 return false;
             }
         }
+    }
+
+    /// Tells the server what this connection holds, and gives its calls up
+    /// when they grew while all connections together hold too much.
+    fn account(&mut self) {
+        let holds = self.association.held() + self.input.len();
+        if holds == self.held {
+            return;
+        }
+        let is_too_much = self.server().hold(self.held, holds);
+        if is_too_much && holds > self.held {
+            self.association.give_up();
+        }
+        self.held = holds;
     }
 
     fn event(&mut self, event: Event) {
@@ -353,6 +380,8 @@ impl Connection {
         match closed {
             Closed::BindTimeout => self.server().strikes.strike(Limit::BindTimeout),
             Closed::IdleTimeout => self.server().strikes.strike(Limit::IdleTimeout),
+            Closed::CallTimeout => self.server().strikes.strike(Limit::CallTimeout),
+            Closed::NoMemory => self.server().strikes.strike(Limit::HeldOctets),
             Closed::Violation | Closed::Refused => {}
         }
     }
@@ -404,6 +433,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.server().hold(self.held, 0);
         if let Some((id, _)) = self.group.take() {
             self.server().leave(id);
         }

@@ -101,6 +101,11 @@ impl Peer {
         self.stream.write_all(octets).unwrap();
     }
 
+    /// Sends, unless the server has closed.
+    pub fn try_send(&mut self, octets: &[u8]) -> bool {
+        self.stream.write_all(octets).is_ok()
+    }
+
     /// The next PDU, or `None` when the server closed.
     pub fn pdu_or_end(&mut self) -> Option<Vec<u8>> {
         let mut octets = vec![0; Header::LEN];

@@ -50,12 +50,16 @@ pub struct LimitsTable {
     pub bind_timeout: Period,
     /// From one call to the next.
     pub idle_timeout: Period,
+    /// From the first fragment of a call to its last.
+    pub call_timeout: Period,
     /// Without an octet of an answer being read.
     pub write_timeout: Period,
     /// Calls of one connection that wait.
     pub calls_in_flight: Count,
     /// Stub octets of one connection's calls.
     pub call_octets: Count,
+    /// Stub octets of all connections' calls.
+    pub held_octets: Count,
     /// Octets of one connection's answers that wait.
     pub queued_octets: Count,
     /// Presentation contexts of one connection.
@@ -86,9 +90,11 @@ impl From<Limits> for LimitsTable {
             connections_per_client: count(limits.connections_per_client),
             bind_timeout: Period(limits.bind_timeout),
             idle_timeout: Period(limits.idle_timeout),
+            call_timeout: Period(limits.call_timeout),
             write_timeout: Period(limits.write_timeout),
             calls_in_flight: count(limits.calls_in_flight),
             call_octets: count(limits.call_octets),
+            held_octets: count(limits.held_octets),
             queued_octets: count(limits.queued_octets),
             contexts: count(limits.contexts),
             lookup_handles: count(limits.lookup_handles),
@@ -105,9 +111,11 @@ impl From<LimitsTable> for Limits {
             connections_per_client: table.connections_per_client.get(),
             bind_timeout: table.bind_timeout.0,
             idle_timeout: table.idle_timeout.0,
+            call_timeout: table.call_timeout.0,
             write_timeout: table.write_timeout.0,
             calls_in_flight: table.calls_in_flight.get(),
             call_octets: table.call_octets.get(),
+            held_octets: table.held_octets.get(),
             queued_octets: table.queued_octets.get(),
             contexts: table.contexts.get(),
             lookup_handles: table.lookup_handles.get(),

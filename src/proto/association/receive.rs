@@ -150,7 +150,7 @@ impl Association {
         self.assembly = Some(Assembly::new(
             (header.call_id, header.drep),
             (request.context_id, request.opnum, request.object),
-            maybe,
+            (maybe, self.last_pdu),
             request.stub,
         ));
         Ok(())
