@@ -542,6 +542,8 @@ fn a_maybe_call_is_run_and_not_answered() {
     let flags = WHOLE | PfcFlags::MAYBE;
     assert!(server.exchange(&request(2, flags, 99, b"")).is_empty());
     assert_eq!(server.calls.len(), 1);
+    let unknown_context = request_of(3, flags, (9, 1), b"");
+    assert!(server.exchange(&unknown_context).is_empty());
 }
 
 #[test]
@@ -622,23 +624,77 @@ fn a_call_that_there_is_no_memory_for_is_given_up_behind_those_before_it() {
     assert_eq!(server.association.closed(), Some(Closed::NoMemory));
 }
 
+/// A PDU with a verifier behind it: type NTLM, a level, a pad length.
+fn with_verifier(pdu: &[u8], level: u8, pad_length: u8) -> Vec<u8> {
+    // Type, level, pad length, reserved, context 0, then a token.
+    let verifier = [10, level, pad_length, 0, 0, 0, 0, 0, b'N', b'T', b'L', b'M'];
+    let mut octets = [pdu, &verifier].concat();
+    let len = octets.len() as u16;
+    octets[8..10].copy_from_slice(&len.to_le_bytes());
+    octets[10..12].copy_from_slice(&4u16.to_le_bytes());
+    octets
+}
+
 #[test]
 fn an_authenticated_bind_is_refused_while_there_is_no_provider() {
     let mut client = client(ByteOrder::Little, 5840);
     client.bind(&[EPT_NDR]);
     let plain = sent(&mut client);
-    // Type NTLM, level connect, no pad, reserved, context 0, then a token.
-    let verifier = [10, 2, 0, 0, 0, 0, 0, 0, b'N', b'T', b'L', b'M'];
-    let mut octets = [&plain[..], &verifier].concat();
-    let len = octets.len() as u16;
-    octets[8..10].copy_from_slice(&len.to_le_bytes());
-    octets[10..12].copy_from_slice(&4u16.to_le_bytes());
+    let unaligned = [&plain[..], &[0; 2]].concat();
+    for (name, octets, reason) in [
+        ("connect", with_verifier(&plain, 2, 0), RejectReason(8)),
+        ("privacy", with_verifier(&plain, 6, 0), RejectReason(8)),
+        ("call", with_verifier(&plain, 3, 0), RejectReason(9)),
+        ("level none", with_verifier(&plain, 1, 0), RejectReason(0)),
+        (
+            "no such level",
+            with_verifier(&plain, 7, 0),
+            RejectReason(0),
+        ),
+        ("padded", with_verifier(&plain, 2, 4), RejectReason(4)),
+        (
+            "unaligned",
+            with_verifier(&unaligned, 2, 0),
+            RejectReason(0),
+        ),
+    ] {
+        let mut server = Server::new(settings());
+        let answer = server.exchange(&octets);
+        let Body::BindNak(nak) = pdus(&answer)[0].body else {
+            panic!("no bind_nak: {name}");
+        };
+        assert_eq!(nak.reason, reason, "{name}");
+    }
+}
+
+#[test]
+fn a_verifier_on_a_connection_that_never_authenticated_ends_it() {
+    let whole = request(2, WHOLE, 1, &[0; 8]);
+    let unaligned = request(2, WHOLE, 1, &[0; 6]);
+    for (octets, status) in [
+        (with_verifier(&whole, 5, 0), FaultStatus::ACCESS_DENIED),
+        (with_verifier(&unaligned, 5, 0), FaultStatus::PROTO_ERROR),
+    ] {
+        let (_, mut server) = bound(ByteOrder::Little, 5840);
+        assert_eq!(fault(&server.exchange(&octets)), (2, status, false));
+        assert_eq!(server.association.closed(), Some(Closed::Violation));
+    }
+}
+
+#[test]
+fn with_multiplexing_a_stray_fragment_of_an_unknown_context_is_no_violation() {
+    let mut client = client(ByteOrder::Little, 5840);
+    client.bind(&[EPT_NDR]);
+    let mut octets = sent(&mut client);
+    octets[3] |= PfcFlags::CONC_MPX.0;
     let mut server = Server::new(settings());
     let answer = server.exchange(&octets);
-    let Body::BindNak(nak) = pdus(&answer)[0].body else {
-        panic!("no bind_nak");
-    };
-    assert_eq!(nak.reason, RejectReason::AUTHENTICATION_TYPE_NOT_RECOGNIZED);
+    assert!(pdus(&answer)[0].header.flags.contains(PfcFlags::CONC_MPX));
+    let stray = server.exchange(&request_of(9, MIDDLE, (5, 1), b"x"));
+    assert_eq!(fault(&stray), (9, FaultStatus::UNK_IF, true));
+    assert_eq!(server.association.closed(), None);
+    let stray = server.exchange(&request_of(9, MIDDLE, (0, 1), b"x"));
+    assert_eq!(fault(&stray), (9, FaultStatus::PROTO_ERROR, false));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -95,7 +95,7 @@ fn serve(
     if let Some(account) = &account {
         account.assume()?;
     }
-    let daemon = Daemon::new(args, config, &listeners)?;
+    let daemon = Arc::new(Daemon::new(args, config, &listeners)?);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -232,6 +232,15 @@ impl Signals {
     }
 }
 
+/// Waits for a reload to finish, for ever when there is none.
+async fn finished(reloading: &mut Option<JoinHandle<()>>) {
+    match reloading {
+        // A reload that panicked has changed nothing; the log has it.
+        Some(reload) => drop(reload.await),
+        None => std::future::pending().await,
+    }
+}
+
 /// A mapper with the configuration that it follows.
 struct Daemon {
     args: Args,
@@ -257,7 +266,11 @@ impl Daemon {
     }
 
     /// Serves until a signal ends it.
-    async fn run(self, listeners: Vec<Listener>, mut signals: Signals) -> Result<(), StartError> {
+    async fn run(
+        self: Arc<Self>,
+        listeners: Vec<Listener>,
+        mut signals: Signals,
+    ) -> Result<(), StartError> {
         let (stop, stopped) = watch::channel(false);
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -272,12 +285,18 @@ impl Daemon {
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
+        let mut reloading = None;
+        let mut again = false;
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
-                    Wish::Reload => self.reload(),
                     Wish::End => break,
+                    Wish::Reload if reloading.is_some() => again = true,
+                    Wish::Reload => reloading = Some(self.reload_aside()),
                 },
+                () = finished(&mut reloading) => {
+                    reloading = std::mem::take(&mut again).then(|| self.reload_aside());
+                }
                 // None ends before it is told to, except by an error or a panic.
                 Some(ended) = accepting.join_next() => ended.map_err(io::Error::from)??,
             }
@@ -304,13 +323,19 @@ impl Daemon {
         }
     }
 
+    /// Reloads on a thread for work that takes its time: a large file must
+    /// hold up neither connections nor a signal to end.
+    fn reload_aside(self: &Arc<Self>) -> JoinHandle<()> {
+        let daemon = self.clone();
+        spawn_blocking(move || daemon.reload())
+    }
+
     /// Reads the configuration's endpoints again, and nothing else of it.
     fn reload(&self) {
         let Some(path) = &self.args.config else {
             warn!("there is no configuration file to read again");
             return;
         };
-        // This may take its time: connections are served by other threads.
         match Config::load(&self.args) {
             Ok(loaded) => self.take_over(loaded),
             Err(error) => {

@@ -44,9 +44,13 @@ impl<T: Clone> Groups<T> {
         self.last
     }
 
-    /// Adds a connection to group `id`; `None` when there is no such group.
-    pub fn join(&mut self, id: u32) -> Option<T> {
+    /// Adds a connection to group `id`; `None` when there is no such group, or
+    /// none that `may_join` lets it join.
+    pub fn join(&mut self, id: u32, may_join: impl FnOnce(&T) -> bool) -> Option<T> {
         let group = self.groups.get_mut(&id)?;
+        if !may_join(&group.value) {
+            return None;
+        }
         group.connections += 1;
         Some(group.value.clone())
     }
@@ -80,12 +84,21 @@ mod tests {
     fn a_group_lives_as_long_as_its_last_connection() {
         let mut groups = Groups::new(0);
         let id = groups.create('a');
-        assert_eq!(groups.join(id), Some('a'));
+        assert_eq!(groups.join(id, |_| true), Some('a'));
         groups.leave(id);
-        assert_eq!(groups.join(id), Some('a'));
+        assert_eq!(groups.join(id, |_| true), Some('a'));
         groups.leave(id);
         groups.leave(id);
-        assert_eq!(groups.join(id), None);
+        assert_eq!(groups.join(id, |_| true), None);
+        assert!(groups.is_empty());
+    }
+
+    #[test]
+    fn who_may_not_join_a_group_does_not_keep_it_alive() {
+        let mut groups = Groups::new(0);
+        let id = groups.create('a');
+        assert_eq!(groups.join(id, |value| *value == 'b'), None);
+        groups.leave(id);
         assert!(groups.is_empty());
     }
 

@@ -173,7 +173,7 @@ impl MapQuery {
     /// The narrowest index for the entries of one object.
     pub(super) fn key(&self, object: Uuid) -> Key {
         if self.is_management() {
-            Key::First(object, self.shape.protseq())
+            Key::First(object, self.shape, self.transfer_syntax.uuid)
         } else {
             Key::Both(self.interface.uuid, object)
         }

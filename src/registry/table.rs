@@ -2,7 +2,7 @@
 
 use super::entry::{Entry, Owner, RegistryError};
 use super::inquiry::{Inquiry, MapQuery};
-use crate::wire::tower::ProtocolSequence;
+use crate::wire::tower::Shape;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -304,9 +304,9 @@ pub(super) enum Key {
     Object(Uuid),
     /// The interface's UUID and the object.
     Both(Uuid, Uuid),
-    /// Object and protocol sequence, for the first entry of each endpoint;
-    /// the unknown protocol sequences share one key.
-    First(Uuid, Option<ProtocolSequence>),
+    /// Object, protocol sequence and transfer syntax's UUID, for the first
+    /// entry of each endpoint.
+    First(Uuid, Shape, Uuid),
 }
 
 impl Key {
@@ -322,7 +322,7 @@ impl Key {
 
     /// The key that the first entry of an endpoint has besides.
     fn first(entry: &Entry) -> Key {
-        Key::First(entry.object(), entry.shape().protseq())
+        Key::First(entry.object(), entry.shape(), entry.transfer_syntax().uuid)
     }
 }
 

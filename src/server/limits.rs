@@ -209,7 +209,7 @@ impl Clients {
 }
 
 /// Whom an address stands for: an IPv6 host has its whole /64 network.
-fn client(address: IpAddr) -> IpAddr {
+pub(super) fn client(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),

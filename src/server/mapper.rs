@@ -1,16 +1,18 @@
 //! The endpoint mapper's registry behind its lock, and its interfaces.
 
-use super::Statistics;
+use super::{Statistics, lock};
 use crate::registry::{Changed, Entry, Owner, RegistryError, Table};
 use crate::service::{self, Call, Conversation, Interface, Reply, mgmt};
 use crate::wire::SyntaxId;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 /// The registry that calls read and the configuration fills.
 #[derive(Debug)]
 pub struct Mapper {
     table: RwLock<Table>,
+    /// Held by whoever changes the table, so that changes come one by one.
+    change: Mutex<()>,
     conversation: Conversation,
     statistics: Arc<Statistics>,
 }
@@ -24,6 +26,7 @@ impl Mapper {
     pub fn new(conversation: Conversation, entries: usize) -> Arc<Self> {
         Arc::new(Mapper {
             table: RwLock::new(Table::new(Uuid::new_v4(), entries)),
+            change: Mutex::default(),
             conversation,
             statistics: Arc::default(),
         })
@@ -44,8 +47,14 @@ impl Mapper {
         owner: Owner,
         entries: Vec<Entry>,
     ) -> Result<Changed, RegistryError> {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        table.replace_owned(owner, entries)
+        let _alone = lock(&self.change);
+        // A copy is changed while calls go on reading the old table.
+        let mut table = self.read(Table::clone);
+        let changed = table.replace_owned(owner, entries)?;
+        let mut current = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *current, &mut table);
+        drop(current);
+        Ok(changed)
     }
 
     /// How many entries there are.

@@ -36,7 +36,11 @@ pub struct Server {
 }
 
 /// What the connections of one association group share.
-pub(crate) type Group = Mutex<Handles>;
+struct Group {
+    /// The client that made it; nobody else may join, since ids can be guessed.
+    client: IpAddr,
+    handles: Mutex<Handles>,
+}
 
 /// Counts since the start, as mgmt tells them; they wrap.
 #[derive(Debug, Default)]
@@ -129,17 +133,23 @@ impl Server {
         held.wrapping_add(change) > self.limits.held_octets
     }
 
-    /// The group that a bind asks for, made when it asks for a new one.
-    fn join(&self, id: u32) -> Option<(u32, Arc<Group>)> {
+    /// The group that a bind from `address` asks for, made when it asks for a
+    /// new one.
+    fn join(&self, id: u32, address: IpAddr) -> Option<(u32, Arc<Group>)> {
+        let client = limits::client(address);
         let mut groups = lock(&self.groups);
         if id != 0 {
-            return Some((id, groups.join(id)?));
+            let group = groups.join(id, |group| group.client == client)?;
+            return Some((id, group));
         }
         let handles = Handles::new(HandleLimits {
             open: self.limits.lookup_handles,
             idle: self.limits.lookup_life,
         });
-        let group = Arc::new(Mutex::new(handles));
+        let group = Arc::new(Group {
+            client,
+            handles: Mutex::new(handles),
+        });
         Some((groups.create(group.clone()), group))
     }
 

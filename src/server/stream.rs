@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -27,6 +28,9 @@ const MAX_FRAG: u16 = 5840;
 
 /// Octets asked for with one read, and kept for an idle connection.
 const READ_SIZE: usize = 4096;
+
+/// How long one connection's calls are answered before others have a turn.
+const TURN: Duration = Duration::from_millis(1);
 
 /// How long a closing connection waits for its peer to read the last answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -209,6 +213,10 @@ impl Connection {
                 return Ok(closed);
             }
             if held_back {
+                // Others have their turn; whatever woke the task meanwhile is
+                // looked at anew.
+                yield_now().await;
+                armed = false;
                 continue;
             }
             if stopping {
@@ -284,10 +292,11 @@ impl Connection {
             if self.association.is_full() {
                 self.server().strikes.strike(Limit::CallsInFlight);
             }
-            while let Some(event) = self.association.poll_event() {
-                self.event(event);
-            }
+            let is_over = self.take_turn();
             self.count_traffic();
+            if is_over {
+                return true;
+            }
             if self.association.is_busy() {
                 self.server().strikes.strike(Limit::QueuedOctets);
                 return true;
@@ -296,6 +305,18 @@ impl Connection {
                 return false;
             }
         }
+    }
+
+    /// Answers the association's events until there are none or the turn is
+    /// over, which it tells.
+    fn take_turn(&mut self) -> bool {
+        while let Some(event) = self.association.poll_event() {
+            self.event(event);
+            if self.association.is_busy() && self.now.elapsed() > TURN {
+                return true;
+            }
+        }
+        false
     }
 
     /// Tells the server what this connection holds, and gives its calls up
@@ -315,7 +336,7 @@ impl Connection {
     fn event(&mut self, event: Event) {
         match event {
             Event::Join { group } => {
-                self.group = self.server().join(group);
+                self.group = self.server().join(group, self.peer.ip());
                 self.association
                     .joined(self.group.as_ref().map(|(id, _)| *id));
             }
@@ -347,7 +368,7 @@ impl Connection {
                 did_not_execute: true,
             };
         };
-        let mut handles = lock(group);
+        let mut handles = lock(&group.handles);
         let evicted = handles.evicted();
         let reply = interface.call(service::Call {
             now: Instant::now(),

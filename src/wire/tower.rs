@@ -358,7 +358,7 @@ impl<'a> TowerParts<'a> {
 const MAX_PROTOCOLS: usize = 8;
 
 /// What two towers must share to be of one protocol sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Shape {
     /// One of the table.
     Known(ProtocolSequence),
@@ -387,7 +387,7 @@ impl Shape {
 }
 
 /// The protocol identifiers of a tower from floor 3 down: 1 to 8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Protocols {
     /// The identifiers; null behind the last one, so that equal means equal.
     ids: [ProtocolId; MAX_PROTOCOLS],

@@ -5,7 +5,9 @@ use crate::proto::answer::{self, About, Agreed};
 use crate::proto::context::Refusal;
 use crate::proto::fragment::{self, Assembly};
 use crate::proto::frame::Violation;
-use crate::wire::pdu::{AuthVerifier, Bind, Body, Header, PacketType, Pdu, PfcFlags, Request};
+use crate::wire::pdu::{
+    AuthLevel, AuthVerifier, Bind, Body, Header, PacketType, Pdu, PfcFlags, Request,
+};
 use crate::wire::status::{FaultStatus, RejectReason};
 use bytes::Bytes;
 use uuid::Uuid;
@@ -88,6 +90,9 @@ impl Association {
 
     fn alter(&mut self, pdu: &Pdu<'_>, alter: &Bind<'_>) -> Step {
         let header = &pdu.header;
+        if !is_aligned(header) {
+            return self.violate(About::new(header, 0), true);
+        }
         if pdu.auth.is_some() {
             // No provider to begin with (MS-RPCE 3.3.1.5.2).
             return self.fault_and_close(About::new(header, 0), FaultStatus::ACCESS_DENIED, true);
@@ -109,6 +114,9 @@ impl Association {
 
     fn request(&mut self, pdu: &Pdu<'_>, request: &Request<'_>, octets: &Bytes) -> Step {
         let header = &pdu.header;
+        if !is_aligned(header) {
+            return self.violate(About::new(header, 0), false);
+        }
         if pdu.auth.is_some() {
             let about = About::new(header, request.context_id);
             return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false);
@@ -158,7 +166,7 @@ impl Association {
 
     fn next_fragment(&mut self, header: &Header, request: &Request<'_>) -> Step {
         let Some(pending) = &self.assembly else {
-            return self.violate(About::new(header, 0), false);
+            return self.stray_fragment(header, request);
         };
         if pending.call_id != header.call_id {
             let about = self.interleaved(header, pending);
@@ -186,6 +194,20 @@ impl Association {
         Ok(())
     }
 
+    /// A continuation of no call. With multiplexing it may belong to a call that
+    /// was refused for its context, so an unknown context is no violation.
+    ///
+    /// # Source
+    /// Samba's raw_protocol suite.
+    fn stray_fragment(&mut self, header: &Header, request: &Request<'_>) -> Step {
+        if self.multiplexing() && self.contexts.get(request.context_id).is_none() {
+            let about = About::new(header, 0);
+            self.send_in_turn(answer::fault(about, FaultStatus::UNK_IF, true));
+            return Ok(());
+        }
+        self.violate(About::new(header, 0), false)
+    }
+
     /// Queues a whole call, or the fault that it gets at once.
     fn call(
         &mut self,
@@ -199,7 +221,9 @@ impl Association {
                 context_id: 0,
                 ..about
             };
-            self.send_in_turn(answer::fault(about, FaultStatus::UNK_IF, true));
+            if !maybe {
+                self.send_in_turn(answer::fault(about, FaultStatus::UNK_IF, true));
+            }
             return;
         };
         self.queued_stub += stub.len();
@@ -237,16 +261,25 @@ impl Association {
 /// # Source
 /// MS-RPCE 2.2.2.11, 3.3.1.5.2; Samba's raw_protocol suite for the reasons.
 fn no_provider(header: &Header, verifier: &AuthVerifier<'_>) -> RejectReason {
-    let aligned = AuthVerifier::offset(header)
-        .is_ok_and(|start| start.is_none_or(|start| start.is_multiple_of(4)));
-    if !aligned {
+    if !is_aligned(header) {
         RejectReason::NOT_SPECIFIED
     } else if verifier.pad_length != 0 {
         RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED
     } else {
-        match verifier.auth_level.0 {
-            2..=6 => RejectReason::AUTHENTICATION_TYPE_NOT_RECOGNIZED,
+        match verifier.auth_level {
+            AuthLevel::CALL => RejectReason::INVALID_CHECKSUM,
+            AuthLevel::CONNECT | AuthLevel::PACKET | AuthLevel::INTEGRITY | AuthLevel::PRIVACY => {
+                RejectReason::AUTHENTICATION_TYPE_NOT_RECOGNIZED
+            }
             _ => RejectReason::NOT_SPECIFIED,
         }
     }
+}
+
+/// Whether the verifier, if there is one, starts at a multiple of 4 octets.
+///
+/// # Source
+/// MS-RPCE 2.2.2.11 asks senders for 16; Samba's raw_protocol suite takes 4.
+fn is_aligned(header: &Header) -> bool {
+    AuthVerifier::offset(header).is_ok_and(|start| start.is_none_or(|at| at.is_multiple_of(4)))
 }
