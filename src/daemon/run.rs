@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -285,6 +285,8 @@ impl Daemon {
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
+        // Strikes that came within a minute of a log line are told here.
+        let mut minute = interval(server::LOG_INTERVAL);
         let mut reloading = None;
         let mut again = false;
         loop {
@@ -294,6 +296,7 @@ impl Daemon {
                     Wish::Reload if reloading.is_some() => again = true,
                     Wish::Reload => reloading = Some(self.reload_aside()),
                 },
+                _ = minute.tick() => self.server.tell_strikes(server::LOG_INTERVAL),
                 () = finished(&mut reloading) => {
                     reloading = std::mem::take(&mut again).then(|| self.reload_aside());
                 }
@@ -301,6 +304,7 @@ impl Daemon {
                 Some(ended) = accepting.join_next() => ended.map_err(io::Error::from)??,
             }
         }
+        self.server.tell_strikes(Duration::ZERO);
         info!(connections = self.server.connections(), "ending");
         stop.send_replace(true);
         self.drain(accepting).await;

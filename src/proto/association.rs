@@ -157,16 +157,20 @@ pub struct Association {
     executing: bool,
     transmit: Transmit,
     last_pdu: Instant,
-    traffic: Traffic,
+    counts: Counts,
 }
 
-/// PDUs since the last look.
+/// What happened since the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
+pub struct Counts {
     /// PDUs received, whatever became of them.
     pub received: u32,
     /// PDUs handed out to be sent.
     pub sent: u32,
+    /// Presentation contexts rejected for `max_contexts`.
+    pub contexts_refused: u32,
+    /// Calls refused for `max_call`.
+    pub calls_refused: u32,
 }
 
 /// A step of the machine: `Err` ends the connection.
@@ -187,7 +191,7 @@ impl Association {
             executing: false,
             transmit: Transmit::default(),
             last_pdu: now,
-            traffic: Traffic::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -204,7 +208,7 @@ impl Association {
                 Frame::Bad(header, violation) => self.bad_frame(&header, violation),
                 Frame::Whole(header, pdu) => {
                     self.last_pdu = now;
-                    self.traffic.received += 1;
+                    self.counts.received += 1;
                     self.pdu(&header, &pdu)
                 }
             };
@@ -318,17 +322,19 @@ impl Association {
         } = *self.settings;
         let silent = match self.state {
             _ if self.closed.is_some() => return None,
-            State::New | State::Joining(_) => (self.last_pdu + bind_timeout, Closed::BindTimeout),
-            State::Bound(_) => (self.last_pdu + idle_timeout, Closed::IdleTimeout),
+            State::New | State::Joining(_) => (self.last_pdu, bind_timeout, Closed::BindTimeout),
+            State::Bound(_) => (self.last_pdu, idle_timeout, Closed::IdleTimeout),
         };
         let incomplete = self
             .assembly
             .as_ref()
-            .map(|call| (call.since + call_timeout, Closed::CallTimeout));
-        Some(match incomplete {
-            Some(incomplete) if incomplete.0 < silent.0 => incomplete,
-            _ => silent,
-        })
+            .map(|call| (call.since, call_timeout, Closed::CallTimeout));
+        // A time beyond what an Instant can tell never comes.
+        [Some(silent), incomplete]
+            .into_iter()
+            .flatten()
+            .filter_map(|(since, patience, closed)| Some((since.checked_add(patience)?, closed)))
+            .min_by_key(|(deadline, _)| *deadline)
     }
 
     /// How many octets of calls this holds that are not complete, or wait.
@@ -358,9 +364,9 @@ impl Association {
         self.closed.filter(|_| !self.is_busy())
     }
 
-    /// PDUs received and sent since this was last asked.
-    pub fn take_traffic(&mut self) -> Traffic {
-        std::mem::take(&mut self.traffic)
+    /// What happened since this was last asked.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
     }
 
     /// Whether as many calls wait as may; further PDUs stay unread until some
@@ -394,7 +400,7 @@ impl Association {
 
     fn send(&mut self, octets: &[u8]) {
         self.transmit.buffer().extend_from_slice(octets);
-        self.traffic.sent += 1;
+        self.counts.sent += 1;
     }
 
     fn refuse(&mut self, header: &Header, reason: RejectReason) -> Step {
@@ -420,7 +426,7 @@ impl Association {
     fn respond(&mut self, call: &Call, stub: &[u8]) {
         // A call exists only on a bound connection.
         if let State::Bound(Agreed { send_limit, .. }) = self.state {
-            self.traffic.sent += answer::respond(call, stub, send_limit, self.transmit.buffer());
+            self.counts.sent += answer::respond(call, stub, send_limit, self.transmit.buffer());
         }
     }
 }

@@ -16,7 +16,7 @@ pub mod frame;
 pub mod group;
 mod transmit;
 
-pub use association::{Answer, Association, Call, Closed, Event, Settings, Traffic};
+pub use association::{Answer, Association, Call, Closed, Counts, Event, Settings};
 pub use client::{ClientAssociation, ClientEvent, ClientSettings, ProtocolError};
 pub use context::Served;
 pub use group::Groups;

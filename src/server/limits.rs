@@ -83,13 +83,19 @@ pub enum Limit {
     QueuedOctets,
     /// A client that did not read its answers was closed.
     WriteTimeout,
+    /// The system refused to accept a connection, for want of descriptors.
+    OpenFiles,
+    /// A presentation context was rejected.
+    Contexts,
+    /// A call was refused as too long.
+    CallOctets,
     /// An unfinished lookup was ended, since its client began others.
     LookupHandles,
 }
 
 impl Limit {
     /// All of them, in the order of their counters.
-    pub const ALL: [Limit; 10] = [
+    pub const ALL: [Limit; 13] = [
         Limit::Connections,
         Limit::ConnectionsPerClient,
         Limit::BindTimeout,
@@ -99,10 +105,14 @@ impl Limit {
         Limit::CallsInFlight,
         Limit::QueuedOctets,
         Limit::WriteTimeout,
+        Limit::OpenFiles,
+        Limit::Contexts,
+        Limit::CallOctets,
         Limit::LookupHandles,
     ];
 
-    /// The setting's name in the configuration.
+    /// The setting's name in the configuration; `open_files` is the system's
+    /// RLIMIT_NOFILE.
     pub fn name(self) -> &'static str {
         match self {
             Limit::Connections => "connections",
@@ -114,6 +124,9 @@ impl Limit {
             Limit::CallsInFlight => "calls_in_flight",
             Limit::QueuedOctets => "queued_octets",
             Limit::WriteTimeout => "write_timeout",
+            Limit::OpenFiles => "open_files",
+            Limit::Contexts => "contexts",
+            Limit::CallOctets => "call_octets",
             Limit::LookupHandles => "lookup_handles",
         }
     }
@@ -132,39 +145,62 @@ struct Counter {
 }
 
 /// A limit is logged once in this time at most.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+pub const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Strikes {
     /// Counts a strike, and logs it unless that limit was logged lately.
     pub(crate) fn strike(&self, limit: Limit) {
-        let counter = &self.counters[limit as usize];
-        let count = counter.count.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some(new) = counter.due(Instant::now(), count) {
-            warn!(
-                limit = limit.name(),
-                strikes = new,
-                total = count,
-                "limit struck"
-            );
-        }
+        self.add(limit, 1);
     }
 
+    /// Counts any number of strikes at once.
+    pub(crate) fn add(&self, limit: Limit, strikes: u64) {
+        if strikes == 0 {
+            return;
+        }
+        self.counters[limit as usize]
+            .count
+            .fetch_add(strikes, Ordering::Relaxed);
+        self.tell(limit, LOG_INTERVAL);
+    }
+
+    /// Logs what was counted and not told yet, for limits that were not logged
+    /// within `interval`.
+    pub(crate) fn tell_rest(&self, interval: Duration) {
+        Limit::ALL
+            .into_iter()
+            .for_each(|limit| self.tell(limit, interval));
+    }
+
+    /// How often `limit` struck.
     pub(crate) fn count(&self, limit: Limit) -> u64 {
         self.counters[limit as usize].count.load(Ordering::Relaxed)
+    }
+
+    /// Logs the strikes of a limit, if some are untold and it is time.
+    fn tell(&self, limit: Limit, interval: Duration) {
+        let counter = &self.counters[limit as usize];
+        let total = self.count(limit);
+        if let Some(strikes) = counter.due(Instant::now(), total, interval) {
+            warn!(limit = limit.name(), strikes, total, "limit struck");
+        }
     }
 }
 
 impl Counter {
-    /// Strikes since the last log line, when one is due.
-    fn due(&self, now: Instant, count: u64) -> Option<u64> {
+    /// Strikes since the last log line, when there are some and one is due.
+    fn due(&self, now: Instant, count: u64, interval: Duration) -> Option<u64> {
         let mut logged = super::lock(&self.logged);
-        let before = match *logged {
-            Some((at, _)) if now.duration_since(at) < LOG_INTERVAL => return None,
-            Some((_, before)) => before,
+        let told = match *logged {
+            Some((at, _)) if now.saturating_duration_since(at) < interval => return None,
+            Some((_, told)) => told,
             None => 0,
         };
-        *logged = Some((now, count));
-        Some(count.saturating_sub(before))
+        let untold = count.saturating_sub(told);
+        if untold > 0 {
+            *logged = Some((now, count));
+        }
+        (untold > 0).then_some(untold)
     }
 }
 
@@ -250,12 +286,18 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_logged_once_a_minute() {
+    fn a_limit_is_logged_once_a_minute_and_nothing_is_left_untold() {
         let counter = Counter::default();
         let start = Instant::now();
-        assert_eq!(counter.due(start, 1), Some(1));
-        assert_eq!(counter.due(start + Duration::from_secs(59), 5), None);
-        assert_eq!(counter.due(start + Duration::from_secs(60), 9), Some(8));
+        let due = |seconds, count, interval| {
+            counter.due(start + Duration::from_secs(seconds), count, interval)
+        };
+        assert_eq!(due(0, 0, LOG_INTERVAL), None);
+        assert_eq!(due(0, 1, LOG_INTERVAL), Some(1));
+        assert_eq!(due(59, 5, LOG_INTERVAL), None);
+        assert_eq!(due(60, 9, LOG_INTERVAL), Some(8));
+        assert_eq!(due(200, 9, LOG_INTERVAL), None);
+        assert_eq!(due(61, 12, Duration::ZERO), Some(3));
     }
 
     #[test]

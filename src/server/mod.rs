@@ -9,7 +9,7 @@ pub mod limits;
 pub mod mapper;
 pub mod stream;
 
-pub use limits::{Limit, Limits};
+pub use limits::{LOG_INTERVAL, Limit, Limits};
 pub use mapper::Mapper;
 pub use stream::serve;
 
@@ -20,6 +20,7 @@ use limits::{Clients, Strikes};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Interfaces and limits that all ways in share.
@@ -98,6 +99,12 @@ impl Server {
     /// How often a limit struck since the start.
     pub fn strikes(&self, limit: Limit) -> u64 {
         self.strikes.count(limit)
+    }
+
+    /// Logs strikes that were counted and not told, of limits that were not
+    /// logged within `interval`.
+    pub fn tell_strikes(&self, interval: Duration) {
+        self.strikes.tell_rest(interval);
     }
 
     /// Returns when no connection is left.

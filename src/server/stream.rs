@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
-use tracing::{debug, warn};
+use tracing::debug;
 use uuid::Uuid;
 
 /// Fragments up to this size are taken and offered on TCP, as Windows does.
@@ -28,6 +28,10 @@ const MAX_FRAG: u16 = 5840;
 
 /// Octets asked for with one read, and kept for an idle connection.
 const READ_SIZE: usize = 4096;
+
+/// Octets that a connection may hold whatever others do: no ept or mgmt call
+/// of a real client needs more.
+const FREE_OCTETS: usize = 16 << 10;
 
 /// How long one connection's calls are answered before others have a turn.
 const TURN: Duration = Duration::from_millis(1);
@@ -65,7 +69,8 @@ pub async fn serve(
             Ok((stream, peer)) => accept(stream, peer, &server, &settings, &stop),
             Err(error) if is_about_one_connection(&error) => debug!(%error, "accept failed"),
             Err(error) => {
-                warn!(%error, "accept failed");
+                debug!(%error, "accept failed");
+                server.strikes.strike(Limit::OpenFiles);
                 sleep(ACCEPT_REST).await;
             }
         }
@@ -219,12 +224,11 @@ impl Connection {
                 armed = false;
                 continue;
             }
-            if stopping {
+            if stopping || signal.has_changed().unwrap_or(true) {
                 return Err(End::Stop);
             }
-            // One wake may stand for several: octets, and what was armed too.
-            armed &=
-                self.now < timer.deadline().into_std() && !signal.has_changed().unwrap_or(true);
+            // One wake may stand for several: octets, and the timer as well.
+            armed &= self.now < timer.deadline().into_std();
             // Deadlines move away, which the timer finds out when it strikes,
             // except that an idle one may come before what is left of a bind's.
             if let Some(deadline) = self.association.poll_timeout()
@@ -293,7 +297,7 @@ impl Connection {
                 self.server().strikes.strike(Limit::CallsInFlight);
             }
             let is_over = self.take_turn();
-            self.count_traffic();
+            self.count_up();
             if is_over {
                 return true;
             }
@@ -327,7 +331,7 @@ impl Connection {
             return;
         }
         let is_too_much = self.server().hold(self.held, holds);
-        if is_too_much && holds > self.held {
+        if is_too_much && holds > self.held.max(FREE_OCTETS) {
             self.association.give_up();
         }
         self.held = holds;
@@ -386,15 +390,19 @@ impl Connection {
         reply
     }
 
-    fn count_traffic(&mut self) {
-        let traffic = self.association.take_traffic();
+    /// Adds to the server's counters what the association counted.
+    fn count_up(&mut self) {
+        let counts = self.association.take_counts();
         let statistics = &self.server().statistics;
         statistics
             .packets_in
-            .fetch_add(traffic.received, Ordering::Relaxed);
+            .fetch_add(counts.received, Ordering::Relaxed);
         statistics
             .packets_out
-            .fetch_add(traffic.sent, Ordering::Relaxed);
+            .fetch_add(counts.sent, Ordering::Relaxed);
+        let strikes = &self.server().strikes;
+        strikes.add(Limit::Contexts, counts.contexts_refused.into());
+        strikes.add(Limit::CallOctets, counts.calls_refused.into());
     }
 
     fn count(&self, closed: Closed) {

@@ -51,19 +51,29 @@ impl Peer {
         peer
     }
 
-    /// Binds to the endpoint mapper.
-    pub fn bind(&mut self) {
+    /// Binds to the endpoint mapper; the association group.
+    pub fn bind(&mut self) -> u32 {
+        self.try_bind(0).expect("a bind_ack")
+    }
+
+    /// Binds within an association group, 0 for a new one; `None` when that is
+    /// refused.
+    pub fn try_bind(&mut self, group: u32) -> Option<u32> {
         let mut contexts = ContextsBuf::new(ByteOrder::Little);
         contexts.push(0, SyntaxId::EPT, &[SyntaxId::NDR]);
         let body = Body::Bind(Bind {
             max_xmit_frag: 5840,
             max_recv_frag: 5840,
-            assoc_group_id: 0,
+            assoc_group_id: group,
             contexts: contexts.as_contexts(),
         });
         self.send(&self.pdu(PacketType::BIND, body));
         let answer = self.pdu_or_end().expect("an answer to the bind");
-        assert_eq!(answer[2], PacketType::BIND_ACK.0, "{answer:02x?}");
+        match Pdu::decode(&answer).unwrap().body {
+            Body::BindAck(ack) => Some(ack.assoc_group_id),
+            Body::BindNak(_) => None,
+            other => panic!("no answer to a bind: {other:?}"),
+        }
     }
 
     /// The request of a lookup of all entries.

@@ -2,13 +2,13 @@
 
 use super::{Association, Call, Joining, Queued, State, Step};
 use crate::proto::answer::{self, About, Agreed};
-use crate::proto::context::Refusal;
+use crate::proto::context::{Answers, Refusal};
 use crate::proto::fragment::{self, Assembly};
 use crate::proto::frame::Violation;
 use crate::wire::pdu::{
-    AuthLevel, AuthVerifier, Bind, Body, Header, PacketType, Pdu, PfcFlags, Request,
+    AuthLevel, AuthVerifier, Bind, Body, ContextAnswer, Header, PacketType, Pdu, PfcFlags, Request,
 };
-use crate::wire::status::{FaultStatus, RejectReason};
+use crate::wire::status::{ContextResult, FaultStatus, ProviderReason, RejectReason};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -61,8 +61,7 @@ impl Association {
             let reason = no_provider(header, verifier);
             return self.refuse(header, reason);
         }
-        let served = self.settings.interfaces.clone();
-        let answers = match self.contexts.negotiate(&served, &bind.contexts, true) {
+        let answers = match self.negotiate(bind, true) {
             Ok(answers) => answers,
             Err(Refusal::NoContexts) => {
                 return self.refuse(header, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED);
@@ -88,6 +87,18 @@ impl Association {
         Ok(())
     }
 
+    /// Answers a context list; `features` on a bind only.
+    fn negotiate(&mut self, bind: &Bind<'_>, features: bool) -> Result<Answers, Refusal> {
+        let served = &self.settings.interfaces;
+        let answers = self.contexts.negotiate(served, &bind.contexts, features)?;
+        let is_refused = |answer: &&ContextAnswer| {
+            answer.result == ContextResult::PROVIDER_REJECTION
+                && answer.reason == ProviderReason::LOCAL_LIMIT_EXCEEDED
+        };
+        self.counts.contexts_refused += answers.iter().filter(is_refused).count() as u32;
+        Ok(answers)
+    }
+
     fn alter(&mut self, pdu: &Pdu<'_>, alter: &Bind<'_>) -> Step {
         let header = &pdu.header;
         if !is_aligned(header) {
@@ -97,8 +108,7 @@ impl Association {
             // No provider to begin with (MS-RPCE 3.3.1.5.2).
             return self.fault_and_close(About::new(header, 0), FaultStatus::ACCESS_DENIED, true);
         }
-        let served = self.settings.interfaces.clone();
-        match self.contexts.negotiate(&served, &alter.contexts, false) {
+        match self.negotiate(alter, false) {
             Ok(answers) => {
                 // Sizes and group of an alter_context are ignored, the answer
                 // repeats the bind's.
@@ -142,7 +152,17 @@ impl Association {
             return self.fault_and_close(about, FaultStatus::NO_CALL_ACTIVE, true);
         }
         let maybe = header.flags.contains(PfcFlags::MAYBE);
-        if header.flags.contains(PfcFlags::LAST_FRAG) {
+        let is_whole = header.flags.contains(PfcFlags::LAST_FRAG);
+        // The hint is advice; a call that goes on is refused by it at once.
+        let told = if is_whole {
+            0
+        } else {
+            request.alloc_hint as usize
+        };
+        if told.max(request.stub.len()) > self.settings.max_call {
+            return self.too_long(About::new(header, request.context_id));
+        }
+        if is_whole {
             self.call(
                 About::new(header, request.context_id),
                 (request.opnum, request.object),
@@ -150,10 +170,6 @@ impl Association {
                 maybe,
             );
             return Ok(());
-        }
-        if request.alloc_hint as usize > self.settings.max_call {
-            let about = About::new(header, request.context_id);
-            return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false);
         }
         self.assembly = Some(Assembly::new(
             (header.call_id, header.drep),
@@ -182,7 +198,7 @@ impl Association {
             .take()
             .and_then(|p| p.push(request.stub, limit))
         else {
-            return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false);
+            return self.too_long(about);
         };
         if header.flags.contains(PfcFlags::LAST_FRAG) {
             let operation = (whole.opnum, whole.object);
@@ -192,6 +208,12 @@ impl Association {
             self.assembly = Some(whole);
         }
         Ok(())
+    }
+
+    /// Refuses a call above the limit (MS-RPCE 3.3.3.5.4; Windows' status).
+    fn too_long(&mut self, about: About) -> Step {
+        self.counts.calls_refused += 1;
+        self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false)
     }
 
     /// A continuation of no call. With multiplexing it may belong to a call that
