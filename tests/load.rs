@@ -242,8 +242,8 @@ fn busy_clients(
     let (served, serving) = channel();
     let client = |_| {
         let (served, stop) = (served.clone(), stop.clone());
+        let mut peer = Peer::bound(address);
         std::thread::spawn(move || {
-            let mut peer = Peer::bound(address);
             let request = peer.lookup_request(ContextHandle::NULL, 20);
             while !stop.load(Ordering::Relaxed)
                 && peer.try_send(&request)
