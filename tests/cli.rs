@@ -7,6 +7,8 @@
 mod daemon;
 #[path = "support/run.rs"]
 mod run;
+#[path = "support/skip.rs"]
+mod skip;
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
@@ -87,6 +89,15 @@ fn usage_errors_exit_with_2() {
         (&["lookup", "--object", "x"], "--object"),
         (&["lookup", "--timeout", "0"], "500ms"),
         (&["lookup", "host:x"], "no port"),
+        (
+            &["lookup", "ncacn_tcp:host[135]"],
+            "no protocol sequence \"ncacn_tcp\"",
+        ),
+        (&["lookup", "http://host/"], "ncacn_ip_tcp:HOST[PORT]"),
+        (
+            &["mgmt", "NCACN_IP_TCP:host[135]"],
+            "lower case: write ncacn_ip_tcp",
+        ),
         (&["lookup", "ncacn_np:host[\\pipe\\epmapper]"], "ncacn_np"),
         (&["map", "host"], "UUID|NAME"),
         (&["map", "host", UNKNOWN], "which version"),
@@ -113,10 +124,11 @@ fn help_and_version_are_no_errors() {
 #[test]
 fn completions_and_man_pages_come_from_the_same_definition() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(
-            stdout(&epm(&["completions", shell]).success()).contains("versions"),
-            "{shell}"
-        );
+        let script = stdout(&epm(&["completions", shell]).success());
+        assert!(script.contains("versions"), "{shell}");
+        // The scripts for the others offer no values at all.
+        let values = ["bash", "zsh", "fish"].contains(&shell);
+        assert!(!values || script.contains("ncadg_ip_udp"), "{shell}");
     }
     assert!(stdout(&epm(&["man"]).success()).contains("endpoint mappers"));
     let folder = tempfile::TempDir::new().unwrap();
@@ -282,22 +294,39 @@ fn output_that_cannot_be_written_is_told() {
         .output()
         .unwrap();
     assert_eq!(finished.status.code(), Some(5));
+    let message = String::from_utf8(finished.stderr).unwrap();
     assert!(
-        String::from_utf8(finished.stderr)
-            .unwrap()
-            .contains("No space left")
+        message.contains("standard output: No space left"),
+        "{message}"
     );
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_epm"))
+        .arg("--help")
+        .stdout(File::options().write(true).open("/dev/full").unwrap())
+        .stderr(Stdio::piped())
+        .output();
+    assert_eq!(help.unwrap().status.code(), Some(5));
+    let nowhere = epm(&["man", "--dir", "/proc/nowhere"]);
+    assert_fails(nowhere, 5, &["/proc/nowhere"]);
+    let taken = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(taken.path().join("epm-map.1")).unwrap();
+    let taken = epm(&["man", "--dir", taken.path().to_str().unwrap()]);
+    assert_fails(taken, 5, &["epm-map.1", "directory"]);
 }
 
 #[test]
 fn nothing_of_a_server_steers_the_terminal() {
     let steering = mapper(
-        vec![(ncalrpc("\x1b[2J"), b"\x1b]0;title\x07\xff")],
+        vec![(
+            ncalrpc("\x1b[2J\u{9b}2J\u{2066}"),
+            b"\x1b]0;title\x07\xc2\x9b2J\xe2\x80\xae\xff",
+        )],
         EptStatus::OK,
     );
     let table = stdout(&epm(&["lookup", &steering]).success());
-    assert!(!table.contains('\x1b'), "{table:?}");
-    assert!(table.contains("\\u{1b}]0;title\\u{7}\u{fffd}"), "{table}");
+    let steers = |c: char| c != '\n' && c != '\u{fffd}' && !(' '..='~').contains(&c);
+    assert!(!table.contains(steers), "{table:?}");
+    let annotation = "\\u{1b}]0;title\\u{7}\\u{9b}2J\\u{202e}\u{fffd}";
+    assert!(table.contains(annotation), "{table}");
 }
 
 // Against the daemon
@@ -322,6 +351,15 @@ interface = "12345778-1234-abcd-ef00-0123456789ab"
 version = "0.0"
 object = "00000001-0000-0000-0000-000000000000"
 bindings = ["ncacn_ip_tcp:[49152]"]
+"#;
+
+/// An endpoint of a configuration whose annotation holds control characters.
+const CONTROLS: &str = r#"
+[[endpoint]]
+interface = "12345778-1234-abcd-ef00-0123456789ac"
+version = "1.0"
+annotation = "tab\t line\r\n \u0007\u001b[2J \u007f\u009b\u202e '''\"\"\""
+bindings = ["ncalrpc:[controls]"]
 "#;
 
 #[test]
@@ -411,12 +449,39 @@ fn a_lookup_asks_by_interface_version_and_object() {
         let entries = json(&assert)["entries"].as_array().unwrap().len();
         assert_eq!(entries, count, "{arguments:?}");
     }
-    let nothing = epm(&["lookup", &address, "--interface", UNKNOWN]);
-    assert_fails(
-        nothing,
-        1,
-        &["nothing registered", &run.address().port().to_string()],
-    );
+}
+
+#[test]
+fn a_lookup_without_entries_tells_what_was_asked_for() {
+    let run = Run::with_config(&ConfigFile::new(CONFIG));
+    let address = run.address().to_string();
+    let mapper = format!("ncacn_ip_tcp:127.0.0.1[{}]", run.address().port());
+    let samr = ["--interface", "samr:2.0"];
+    let exact = ["--interface", "SAMR", "--versions", "major-only"];
+    let nil = Uuid::nil().to_string();
+    for (arguments, asked) in [
+        (
+            &samr[..],
+            format!("with interface samr ({SAMR}:2.0), versions compatible\n"),
+        ),
+        (
+            &[&exact[..], &["--object", UNKNOWN]].concat(),
+            format!("with interface samr ({SAMR}:1.0), versions major-only and object {UNKNOWN}\n"),
+        ),
+        (
+            &["--interface", UNKNOWN, "--object", &nil],
+            format!("with interface {UNKNOWN}, any version and no object\n"),
+        ),
+    ] {
+        let nothing = epm(&[&["lookup", &address], arguments].concat());
+        let message = format!("nothing registered at {mapper} {asked}");
+        assert_fails(nothing, 1, &[&message]);
+    }
+    let empty = self::mapper(Vec::new(), EptStatus::NOT_REGISTERED);
+    let nothing = epm(&["lookup", &empty]);
+    let (_, port) = empty.rsplit_once(':').unwrap();
+    let message = format!("nothing registered at ncacn_ip_tcp:127.0.0.1[{port}]\n");
+    assert_fails(nothing, 1, &[&message]);
 }
 
 #[test]
@@ -448,7 +513,13 @@ fn a_lookup_gives_programs_one_document() {
 
 #[test]
 fn an_export_makes_another_daemon_answer_the_same() {
-    let run = Run::with_config(&ConfigFile::new(CONFIG));
+    let run = Run::with_config(&ConfigFile::new(&(CONFIG.to_owned() + CONTROLS)));
+    let told = registered(&run).into_iter();
+    let annotations: Vec<String> = told.map(|(_, annotation, _)| annotation).collect();
+    assert!(
+        annotations.contains(&"tab\t line\r\n \x07\x1b[2J \x7f\u{9b}\u{202e} '''\"\"\"".to_owned()),
+        "{annotations:?}"
+    );
     let export = epm(&["lookup", &run.address().to_string(), "--config"]).success();
     assert_eq!(stderr(&export), "");
     let text = stdout(&export);
@@ -553,8 +624,11 @@ fn a_map_without_endpoints_exits_with_1() {
     let address = run.address().to_string();
     for interface in ["samr:1.1", "samr:2.0", "winreg"] {
         let nothing = epm(&["map", &address, interface]);
-        assert_fails(nothing, 1, &["has no ncacn_ip_tcp endpoint"]);
+        assert_fails(nothing, 1, &["has no ncacn_ip_tcp endpoint of"]);
     }
+    let nothing = epm(&["map", &address, "samr:2.0", "--object", UNKNOWN]);
+    let asked = format!("endpoint of samr ({SAMR}:2.0) for object {UNKNOWN}");
+    assert_fails(nothing, 1, &[&asked]);
     let nothing = epm(&["map", &address, "winreg", "--json"]).code(1);
     assert_eq!(json(&nothing)["towers"], serde_json::json!([]));
 }
@@ -593,8 +667,7 @@ fn every_form_of_where_is_understood() {
         epm(&["lookup", &server]).success();
     }
     if TcpListener::bind("[::1]:0").is_err() {
-        eprintln!("SKIPPED: this host has no IPv6");
-        return;
+        return skip::skipped("this host has no IPv6");
     }
     let run = Run::spawn(run::program().args(["--listen", "ncacn_ip_tcp:::1[0]"]));
     let port = run.address().port();
@@ -605,6 +678,51 @@ fn every_form_of_where_is_understood() {
             found["entries"][0]["binding"],
             format!("ncacn_ip_tcp:[{port}]")
         );
+    }
+}
+
+/// The arguments of each command with which the README runs a program.
+fn in_the_readme(program: &str) -> Vec<Vec<String>> {
+    let start = format!("cargo run --release --bin {program} -- ");
+    let lines = include_str!("../README.md").lines();
+    let commands = lines.filter_map(|line| line.strip_prefix(&start));
+    let word = |word: &str| word.trim_matches('\'').to_owned();
+    commands
+        .map(|command| command.split_whitespace().map(word).collect())
+        .collect()
+}
+
+#[test]
+fn the_first_run_of_the_readme_does_what_it_says() {
+    let listen = "ncacn_ip_tcp:127.0.0.1[135]";
+    let daemon = &in_the_readme("epmapperd")[0];
+    assert_eq!(daemon[2..], ["--listen", listen]);
+    // Port 135 may be taken here.
+    let mut command = run::program();
+    let run = Run::spawn(command.args(&daemon[..2]).args(["--listen", run::ANY_PORT]));
+    let told = run.log.text();
+    let listening = told
+        .lines()
+        .filter(|line| line.starts_with("listening on "));
+    assert_eq!(listening.count(), 1, "{told}");
+
+    let server = run.address().to_string();
+    let asked: Vec<String> = in_the_readme("epm")
+        .into_iter()
+        .filter(|arguments| arguments.get(1).is_some_and(|server| server == "127.0.0.1"))
+        .map(|mut arguments| {
+            arguments[1].clone_from(&server);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            stdout(&epm(&arguments).success())
+        })
+        .collect();
+    let [mapped, found] = &asked[..] else {
+        panic!("{} commands of epm", asked.len());
+    };
+    let endpoint = "ncacn_ip_tcp:127.0.0.1[49152]";
+    assert!(mapped.trim_end().ends_with(endpoint), "{mapped}");
+    for part in [endpoint, "Security accounts", "ncalrpc:[samr]"] {
+        assert!(found.contains(part), "no {part} in:\n{found}");
     }
 }
 

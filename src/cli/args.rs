@@ -2,12 +2,15 @@
 //! and man pages.
 
 use super::exit;
+use super::mistake::ArgumentError;
 use super::values::{Interface, Server, timeout};
 use crate::client::ept::LookupQuery;
 use crate::wire::ept::VersionOption;
 use crate::wire::tower::ProtocolSequence;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
@@ -107,7 +110,7 @@ pub struct Map {
     pub interface: Interface,
 
     /// Protocol sequence to ask for; may be repeated
-    #[arg(long, value_name = "PROTSEQ", default_value = "ncacn_ip_tcp")]
+    #[arg(long, value_name = "PROTSEQ", default_value = "ncacn_ip_tcp", value_parser = protseq())]
     pub protseq: Vec<ProtocolSequence>,
 
     /// The object that is to be reached
@@ -132,6 +135,12 @@ pub struct Mgmt {
     pub json: bool,
 }
 
+/// Reads a protocol sequence; completions and help know them all.
+fn protseq() -> impl TypedValueParser<Value = ProtocolSequence> {
+    let names = ProtocolSequence::all().map(ProtocolSequence::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<ProtocolSequence>())
+}
+
 /// How the version of an interface is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Versions {
@@ -145,6 +154,13 @@ pub enum Versions {
     MajorOnly,
     /// This version and those before it
     UpTo,
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 impl From<Versions> for VersionOption {
@@ -164,7 +180,7 @@ impl Lookup {
     ///
     /// # Errors
     /// A comparison of versions without a version to compare with.
-    pub fn query(&self) -> Result<LookupQuery, String> {
+    pub fn query(&self) -> Result<LookupQuery, ArgumentError> {
         let interface = self
             .interface
             .map(|interface| interface.compared(self.versions));
@@ -182,12 +198,13 @@ mod tests {
     use clap::CommandFactory;
     use uuid::uuid;
 
+    /// An interface with a known name.
     const SAMR: Uuid = uuid!("12345778-1234-abcd-ef00-0123456789ac");
 
-    fn lookup(arguments: &[&str]) -> Result<LookupQuery, String> {
+    /// What `epm lookup` with these arguments asks for.
+    fn lookup(arguments: &[&str]) -> Result<LookupQuery, ArgumentError> {
         let arguments = ["epm", "lookup"].iter().chain(arguments);
-        let parsed = Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?;
-        match parsed.command {
+        match Arguments::try_parse_from(arguments).unwrap().command {
             Command::Lookup(lookup) => lookup.query(),
             other => panic!("{other:?} is no lookup"),
         }
@@ -227,12 +244,37 @@ mod tests {
             VersionOption::ALL
         );
         let compared = [&unknown[..], &["--versions", "exact"]].concat();
-        assert!(lookup(&compared).unwrap_err().contains("which version"));
-        assert!(
-            lookup(&["--versions", "exact"])
-                .unwrap_err()
-                .contains("--interface")
-        );
+        let no_version = ArgumentError::NoVersion(unknown[1].parse().unwrap());
+        assert_eq!(lookup(&compared), Err(no_version));
+        let alone = Arguments::try_parse_from(["epm", "lookup", "--versions", "exact"]);
+        assert!(alone.unwrap_err().to_string().contains("--interface"));
+    }
+
+    #[test]
+    fn every_protocol_sequence_can_be_asked_for_by_name() {
+        for protseq in ProtocolSequence::all() {
+            let arguments = ["epm", "map", "host", "samr", "--protseq", protseq.name()];
+            match Arguments::try_parse_from(arguments).unwrap().command {
+                Command::Map(map) => assert_eq!(map.protseq, [protseq]),
+                other => panic!("{other:?} is no map"),
+            }
+        }
+    }
+
+    #[test]
+    fn documents_in_the_help_fit_into_a_man_page() {
+        /// A terminal's 80 columns without the indentation of man pages.
+        const WIDTH: usize = 64;
+        let helps = [
+            super::super::lookup::JSON_HELP,
+            super::super::map::JSON_HELP,
+        ];
+        for help in helps.into_iter().chain([super::super::mgmt::JSON_HELP]) {
+            // Lines that begin with a space are kept as they are unless too long.
+            for line in help.lines().filter(|line| line.starts_with([' ', '{'])) {
+                assert!(line.len() <= WIDTH, "{line}");
+            }
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! How `epm` ends: exit statuses, messages, and what to do about them.
 
+use super::mistake::ArgumentError;
 use crate::client::{ClientError, Failure, Step};
 use crate::wire::binding::Binding;
 use crate::wire::{EptStatus, FaultStatus};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The exit statuses, for the help and the man pages.
@@ -51,8 +53,8 @@ impl From<Outcome> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// The arguments do not go together.
-    #[error("{0}")]
-    Usage(String),
+    #[error(transparent)]
+    Usage(#[from] ArgumentError),
     /// The server could not be asked.
     #[error("{step}: {} {server}: {}", doing(.error.step), .error.failure, step = .error.step)]
     Client {
@@ -61,9 +63,20 @@ pub enum CommandError {
         /// What happened.
         error: ClientError,
     },
-    /// The output could not be written, or the system refused something else.
-    #[error("{0}")]
-    System(#[from] io::Error),
+    /// The output could not be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    /// A file or folder could not be written.
+    #[error("cannot write {path:?}: {error}")]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The system gives no runtime for sockets and timers.
+    #[error("cannot wait for sockets: {0}")]
+    Runtime(io::Error),
 }
 
 impl CommandError {
@@ -71,6 +84,14 @@ impl CommandError {
     pub fn of(server: &Binding) -> impl Fn(ClientError) -> CommandError {
         move |error| CommandError::Client {
             server: server.to_string(),
+            error,
+        }
+    }
+
+    /// Says what was being written, for errors of a file system.
+    pub fn writing(path: &Path) -> impl Fn(io::Error) -> CommandError {
+        move |error| CommandError::File {
+            path: path.to_owned(),
             error,
         }
     }
@@ -84,15 +105,15 @@ impl CommandError {
                 Failure::Name { .. } | Failure::Unreachable(_) | Failure::Timeout => 3,
                 _ => 4,
             },
-            CommandError::System(_) => 5,
+            CommandError::Output(_) | CommandError::File { .. } | CommandError::Runtime(_) => 5,
         }
     }
 
     /// What to do about it, where there is something to say.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            CommandError::Usage(_) | CommandError::System(_) => None,
             CommandError::Client { error, .. } => hint(error),
+            _ => None,
         }
     }
 }
@@ -143,6 +164,7 @@ mod tests {
     use crate::wire::status::{ContextResult, ProviderReason, RejectReason};
     use crate::wire::tower::ProtocolSequence;
 
+    /// An error of a server that was asked.
     fn failed(step: Step, failure: Failure) -> CommandError {
         let server = Binding::new(ProtocolSequence::NcacnIpTcp);
         CommandError::of(&server)(ClientError::new(step, failure))
@@ -166,11 +188,11 @@ mod tests {
         ] {
             assert_eq!(failed(Step::Bind, failure).code(), code);
         }
-        assert_eq!(CommandError::Usage(String::new()).code(), 2);
-        assert_eq!(
-            CommandError::System(io::ErrorKind::StorageFull.into()).code(),
-            5
-        );
+        assert_eq!(CommandError::from(ArgumentError::Timeout).code(), 2);
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(CommandError::Output(full()).code(), 5);
+        assert_eq!(CommandError::writing(Path::new("x"))(full()).code(), 5);
+        assert_eq!(CommandError::Runtime(full()).code(), 5);
     }
 
     #[test]

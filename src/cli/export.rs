@@ -31,27 +31,40 @@ are no UTF-8 have ? in place of the octets that are none.";
 /// Found entries as a configuration has them.
 #[derive(Default)]
 pub struct Export {
+    /// What is written.
     endpoints: Vec<Endpoint>,
+    /// Entries left out that are the mapper's own.
     own: usize,
+    /// Entries left out whose tower cannot be registered.
     undecodable: usize,
+    /// Entries left out whose object and tower came before.
     repeated: usize,
+    /// Entries written without octets behind their tower.
     trailing: usize,
+    /// Entries written with another annotation, since theirs is no UTF-8.
     not_utf8: usize,
 }
 
 /// One `[[endpoint]]`.
 #[derive(Debug, PartialEq, Serialize)]
 struct Endpoint {
+    /// The interface's UUID.
     interface: String,
+    /// Its version, `MAJOR.MINOR`.
     version: String,
+    /// The annotation; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     annotation: String,
+    /// The object, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<String>,
+    /// The transfer syntaxes of the bindings; none for NDR alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     transfer_syntax: Vec<String>,
+    /// String bindings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     bindings: Vec<String>,
+    /// Towers in hex.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     towers: Vec<String>,
     /// The interface's name, for a comment.
@@ -62,8 +75,11 @@ struct Endpoint {
 /// What the towers of an endpoint have in common.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Head {
+    /// The interface.
     interface: SyntaxId,
+    /// The object; nil for none.
     object: Uuid,
+    /// The annotation as it is written.
     annotation: String,
 }
 
@@ -78,7 +94,9 @@ enum Place {
 
 /// A list of values by key, in the order in which the keys came.
 struct Grouped<K, V> {
+    /// The place of each key.
     index: HashMap<K, usize>,
+    /// Keys with their values.
     groups: Vec<(K, Vec<V>)>,
 }
 
@@ -314,8 +332,11 @@ mod tests {
     use std::net::Ipv4Addr;
     use uuid::uuid;
 
+    /// An interface with a known name.
     const SAMR: SyntaxId = SyntaxId::new(uuid!("12345778-1234-abcd-ef00-0123456789ac"), 1, 0);
+    /// An object.
     const OBJECT: Uuid = uuid!("00000001-0000-0000-0000-000000000000");
+    /// Where the mapper was asked.
     const REACHED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
     /// What is told of an entry: all that has to come back.
@@ -325,10 +346,12 @@ mod tests {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Config {
+        /// All endpoints.
         #[serde(default)]
         endpoint: Vec<Written>,
     }
 
+    /// An endpoint of it; the fields are those of `Endpoint`.
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Written {
@@ -372,6 +395,7 @@ mod tests {
         }
     }
 
+    /// A transfer syntax as a configuration names it.
     fn syntax_of(name: &str) -> SyntaxId {
         match name {
             "ndr" => SyntaxId::NDR,
@@ -390,6 +414,7 @@ mod tests {
         }
     }
 
+    /// Octets in hex.
     fn octets(hex: &str) -> Vec<u8> {
         let pairs = (0..hex.len()).step_by(2);
         pairs
@@ -412,6 +437,7 @@ mod tests {
         tower
     }
 
+    /// An entry with a tower.
     fn entry(tower: &[u8]) -> FoundEntry {
         FoundEntry {
             object: Uuid::nil(),
@@ -420,11 +446,13 @@ mod tests {
         }
     }
 
+    /// An entry of the interface with a binding's tower.
     fn bound(syntax: SyntaxId, binding: &str) -> FoundEntry {
         let tower = TowerBuf::from_binding(SAMR, syntax, &binding.parse().unwrap()).unwrap();
         entry(tower.octets())
     }
 
+    /// The configuration of entries, and the warnings.
     fn exported(found: &[FoundEntry]) -> (String, Vec<String>) {
         let export = Export::new(found, REACHED.into());
         let mut out = Vec::new();
@@ -432,6 +460,7 @@ mod tests {
         (String::from_utf8(out).unwrap(), export.warnings())
     }
 
+    /// The endpoints of that configuration.
     fn written(found: &[FoundEntry]) -> Vec<Written> {
         toml::from_str::<Config>(&exported(found).0)
             .unwrap()

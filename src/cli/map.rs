@@ -4,8 +4,8 @@ use super::args::Map;
 use super::exit::{CommandError, Outcome};
 use super::render::{self, Described, Table, TowerDocument};
 use crate::client::Mapper;
+use crate::wire::SyntaxId;
 use serde::Serialize;
-use std::io;
 use std::net::SocketAddr;
 use tokio::time::Instant;
 
@@ -15,7 +15,8 @@ Print one JSON document
 
 { \"mapper\": the binding that was asked,
   \"towers\": [ {
-    \"interface\": UUID, \"version\": \"MAJOR.MINOR\", \"name\": known name or null,
+    \"interface\": UUID, \"version\": \"MAJOR.MINOR\",
+    \"name\": known name or null,
     \"transfer_syntax\": \"ndr\", \"ndr64\" or \"UUID:MAJOR.MINOR\",
     \"protocol_sequence\": name, null if unknown,
     \"binding\": string binding, null if none says the tower,
@@ -27,14 +28,16 @@ What a tower does not tell is null.";
 /// The JSON document.
 #[derive(Serialize)]
 struct Document {
+    /// The binding that was asked.
     mapper: String,
+    /// What it told, in its order.
     towers: Vec<TowerDocument>,
 }
 
 impl Map {
     /// Asks for each protocol sequence, and prints what was found.
     pub async fn run(&self, deadline: Instant) -> Result<Outcome, CommandError> {
-        let interface = self.interface.id().map_err(CommandError::Usage)?;
+        let interface = self.interface.id()?;
         let server = &self.server.0;
         let failed = CommandError::of(server);
         let mut mapper = Mapper::connect(server, deadline).await.map_err(&failed)?;
@@ -46,9 +49,8 @@ impl Map {
                 .map_err(&failed)?;
             if towers.is_empty() {
                 let mapper = render::reached(mapper.peer());
-                render::remark(&format!(
-                    "{mapper} has no {protseq} endpoint of {interface}"
-                ));
+                let asked = self.asked(interface);
+                render::remark(&format!("{mapper} has no {protseq} endpoint of {asked}"));
             }
             found.extend(towers);
         }
@@ -56,8 +58,17 @@ impl Map {
         Ok(Outcome::of(found.is_empty()))
     }
 
+    /// What was asked for, in words.
+    fn asked(&self, interface: SyntaxId) -> String {
+        let interface = render::named(interface.uuid, interface);
+        match self.object {
+            Some(object) => format!("{interface} for object {object}"),
+            None => interface,
+        }
+    }
+
     /// Prints in the form asked for.
-    fn print(&self, found: &[Box<[u8]>], mapper: SocketAddr) -> io::Result<()> {
+    fn print(&self, found: &[Box<[u8]>], mapper: SocketAddr) -> Result<(), CommandError> {
         let described = found.iter().map(|tower| Described::new(tower, self.object));
         if self.json {
             let towers = described.map(|described| TowerDocument::from(&described));

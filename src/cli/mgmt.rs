@@ -17,7 +17,8 @@ Print one JSON document
 
 { \"server\": the binding that was asked,
   \"listening\": true or false,
-  \"statistics\": { \"calls_in\": number, \"calls_out\", \"packets_in\", \"packets_out\" },
+  \"statistics\": { \"calls_in\": number, \"calls_out\",
+                  \"packets_in\", \"packets_out\" },
   \"interfaces\": [ { \"interface\": UUID, \"version\": \"MAJOR.MINOR\",
                     \"name\": known name or null } ],
   \"principal_names\": { \"kerberos\": text, \"ntlm\", \"spnego\" },
@@ -32,19 +33,28 @@ const AUTHENTICATION: [(&str, u32); 3] = [("kerberos", 16), ("ntlm", 10), ("spne
 /// What a server told; the JSON document.
 #[derive(Serialize)]
 struct Report {
+    /// The binding that was asked.
     server: String,
+    /// Whether it listens.
     listening: Option<bool>,
+    /// Counts by name.
     statistics: BTreeMap<&'static str, u32>,
+    /// The interfaces that it offers.
     interfaces: Vec<InterfaceDocument>,
+    /// Principals by authentication service.
     principal_names: BTreeMap<&'static str, String>,
+    /// Reasons by the operation that was refused.
     refused: BTreeMap<String, String>,
 }
 
 /// One interface in it.
 #[derive(Serialize)]
 struct InterfaceDocument {
+    /// The UUID.
     interface: String,
+    /// The version, `MAJOR.MINOR`.
     version: String,
+    /// The name, where it is known.
     name: Option<&'static str>,
 }
 

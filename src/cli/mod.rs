@@ -11,12 +11,14 @@ mod export;
 mod lookup;
 mod map;
 mod mgmt;
+mod mistake;
 mod render;
 mod values;
 
 use args::{Arguments, Command};
 use clap::Parser;
 use exit::{CommandError, Outcome};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,13 +27,25 @@ use tokio::time::Instant;
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version come this way too; nobody to tell if that fails.
+        Err(error) if error.use_stderr() => {
+            // There is nobody to tell if that fails.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+            return ExitCode::from(exit::USAGE);
         }
+        Err(help) => return end(print_help(&help)),
     };
-    match run(&arguments) {
+    end(run(&arguments))
+}
+
+/// Prints what clap has for standard output: help and version.
+fn print_help(help: &clap::Error) -> Result<Outcome, CommandError> {
+    render::written(help.print().and_then(|()| io::stdout().flush()))?;
+    Ok(Outcome::Found)
+}
+
+/// The exit status; says what went wrong, and what to do about it.
+fn end(result: Result<Outcome, CommandError>) -> ExitCode {
+    match result {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             render::remark(&error.to_string());
@@ -62,7 +76,8 @@ fn within(
 ) -> Result<Outcome, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build()
+        .map_err(CommandError::Runtime)?;
     let outcome = runtime.block_on(conversation(Instant::now() + timeout));
     // A resolver that still waits must not hold up the end.
     runtime.shutdown_background();

@@ -1,14 +1,17 @@
 //! How results look: towers in words, tables for people, documents for
 //! programs.
 //!
-//! Always holds: no octet of a server reaches a terminal that could steer it;
-//! and a reader that leaves early, as `head` does, is no error.
+//! Always holds: no text of a server in a table can steer a terminal; documents
+//! for programs keep it, escaped as far as their form asks. A reader that leaves
+//! early, as `head` does, is no error.
 
+use super::exit::CommandError;
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
 use crate::wire::names;
 use crate::wire::tower::{ProtocolSequence, Tower};
 use serde::Serialize;
+use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::SocketAddr;
 use uuid::Uuid;
@@ -61,6 +64,15 @@ pub fn name(interface: SyntaxId) -> Option<&'static str> {
     names::by_uuid(interface.uuid).map(|known| known.name)
 }
 
+/// An interface by name, where it is known, and as `shown`: its UUID with or
+/// without version.
+pub fn named(uuid: Uuid, shown: impl Display) -> String {
+    match names::by_uuid(uuid) {
+        Some(known) => format!("{} ({shown})", known.name),
+        None => shown.to_string(),
+    }
+}
+
 /// A transfer syntax by name, or as UUID and version.
 pub fn syntax_name(syntax: SyntaxId) -> String {
     match syntax {
@@ -78,12 +90,19 @@ pub fn version(interface: SyntaxId) -> String {
 /// A tower as JSON has it.
 #[derive(Serialize)]
 pub struct TowerDocument {
+    /// The interface's UUID.
     interface: Option<String>,
+    /// Its version, `MAJOR.MINOR`.
     version: Option<String>,
+    /// Its name, where it is known.
     name: Option<&'static str>,
+    /// The transfer syntax, by name where there is one.
     transfer_syntax: Option<String>,
+    /// The protocol sequence, where it is one of the known ones.
     protocol_sequence: Option<&'static str>,
+    /// The string binding, where there is one that says the tower.
     binding: Option<String>,
+    /// All octets in hex.
     tower: String,
 }
 
@@ -141,7 +160,9 @@ pub fn printable(text: &str) -> String {
 
 /// A table for people.
 pub struct Table {
+    /// The headings.
     header: Vec<&'static str>,
+    /// The cells of each row.
     rows: Vec<Vec<String>>,
 }
 
@@ -205,7 +226,7 @@ pub fn colour() -> bool {
 }
 
 /// Prints a JSON document.
-pub fn print_json(document: &impl Serialize) -> io::Result<()> {
+pub fn print_json(document: &impl Serialize) -> Result<(), CommandError> {
     print(|out| {
         serde_json::to_writer_pretty(&mut *out, document)?;
         writeln!(out)
@@ -213,11 +234,16 @@ pub fn print_json(document: &impl Serialize) -> io::Result<()> {
 }
 
 /// Prints to standard output; that nobody reads on is no error.
-pub fn print(document: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub fn print(document: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CommandError> {
     let mut out = BufWriter::new(io::stdout().lock());
-    match document(&mut out).and_then(|()| out.flush()) {
+    written(document(&mut out).and_then(|()| out.flush()))
+}
+
+/// How writing to standard output went.
+pub fn written(result: io::Result<()>) -> Result<(), CommandError> {
+    match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+        other => other.map_err(CommandError::Output),
     }
 }
 
@@ -231,8 +257,10 @@ mod tests {
     use super::*;
     use crate::wire::tower::TowerBuf;
 
+    /// An interface with a known name.
     const SAMR: SyntaxId = SyntaxId::new(uuid::uuid!("12345778-1234-abcd-ef00-0123456789ac"), 1, 0);
 
+    /// The interface's tower for a binding.
     fn tower(binding: &str) -> TowerBuf {
         TowerBuf::from_binding(SAMR, SyntaxId::NDR, &binding.parse().unwrap()).unwrap()
     }
@@ -267,6 +295,14 @@ mod tests {
             "a\\u{1b}[2J\\r\\u{9b}\\u{202e}b"
         );
         assert_eq!(printable(r#"\pipe\"samr' ü"#), r#"\pipe\"samr' ü"#);
+        let controls = ('\0'..=char::MAX).filter(|c| c.is_control());
+        // The characters with the property Bidi_Control, and the line separators.
+        let bidi = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+                    \u{2066}\u{2067}\u{2068}\u{2069}\u{2028}\u{2029}";
+        for c in controls.chain(bidi.chars()) {
+            let shown = printable(&c.to_string());
+            assert!(shown.starts_with('\\') && shown.is_ascii(), "{c:?}");
+        }
         let steering = tower("ncalrpc:[\x1b[2J]");
         let [.., binding] = Described::new(steering.octets(), None).cells();
         assert!(!binding.contains('\x1b'));

@@ -1,8 +1,9 @@
 //! Values of arguments: servers, interfaces and times as people write them.
 
 use super::args::Versions;
+use super::mistake::ArgumentError;
 use crate::wire::SyntaxId;
-use crate::wire::binding::{Binding, BindingError};
+use crate::wire::binding::Binding;
 use crate::wire::ept::VersionOption;
 use crate::wire::names;
 use crate::wire::tower::ProtocolSequence;
@@ -37,36 +38,51 @@ impl Default for Server {
 }
 
 impl FromStr for Server {
-    type Err = String;
+    type Err = ArgumentError;
 
     /// Reads a host, `host:port`, `[v6]:port`, an IPv6 address or a string
     /// binding.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let head = text.split_once(':').map_or("", |(head, _)| head);
+    fn from_str(text: &str) -> Result<Self, ArgumentError> {
+        let Some((head, rest)) = text.split_once(':') else {
+            return host_and_port(text);
+        };
         let protseq = head.rsplit('@').next().unwrap_or(head);
         match protseq.parse::<ProtocolSequence>() {
             Ok(_) => binding(text),
+            Err(_) if means_sequence(protseq, rest) => Err(no_sequence(protseq)),
             Err(_) => host_and_port(text),
         }
     }
 }
 
+/// Whether a name before a colon, which is no protocol sequence, stands where
+/// one belongs: it looks like one, or what follows belongs to a binding or a URL.
+fn means_sequence(name: &str, rest: &str) -> bool {
+    let head = name.get(..3).unwrap_or_default();
+    let like_one = head.eq_ignore_ascii_case("nca") && number::<u64>(rest).is_none();
+    let bracket = rest.contains('[') && !rest.contains(':');
+    like_one || bracket || rest.starts_with("//")
+}
+
+/// What is wrong with a name that is no protocol sequence.
+fn no_sequence(name: &str) -> ArgumentError {
+    match name.to_ascii_lowercase().parse() {
+        Ok(protseq) => ArgumentError::UpperCase(protseq),
+        Err(_) => ArgumentError::NoSequence(name.to_owned()),
+    }
+}
+
 /// A server that is given as a string binding.
-fn binding(text: &str) -> Result<Server, String> {
-    let binding: Binding = text
-        .parse()
-        .map_err(|error: BindingError| error.to_string())?;
+fn binding(text: &str) -> Result<Server, ArgumentError> {
+    let binding: Binding = text.parse()?;
     if binding.protseq != ProtocolSequence::NcacnIpTcp {
-        let protseq = binding.protseq;
-        return Err(format!(
-            "epm does not speak {protseq} yet, only ncacn_ip_tcp"
-        ));
+        return Err(ArgumentError::NotSpoken(binding.protseq));
     }
     if binding.object.is_some() {
-        return Err("an object is given with --object".into());
+        return Err(ArgumentError::Object);
     }
-    if let Some((name, _)) = binding.options.first() {
-        return Err(format!("the option {name:?} is not known"));
+    if let Some((name, _)) = binding.options.into_iter().next() {
+        return Err(ArgumentError::Option(name));
     }
     match binding.endpoint.as_str() {
         "" => Ok(Server::at(&binding.address, MAPPER_PORT)),
@@ -75,14 +91,14 @@ fn binding(text: &str) -> Result<Server, String> {
 }
 
 /// A server that is given as `host`, `host:port`, `[v6]`, `[v6]:port` or `v6`.
-fn host_and_port(text: &str) -> Result<Server, String> {
+fn host_and_port(text: &str) -> Result<Server, ArgumentError> {
     if let Some(bracketed) = text.strip_prefix('[') {
-        let (address, rest) = bracketed.split_once(']').ok_or("the ] is missing")?;
+        let (address, rest) = bracketed.split_once(']').ok_or(ArgumentError::Unclosed)?;
         let address = ipv6(address)?;
         return match rest.strip_prefix(':') {
             Some(digits) => Ok(Server::at(address, port(digits)?)),
             None if rest.is_empty() => Ok(Server::at(address, MAPPER_PORT)),
-            None => Err(format!("{rest:?} behind the ]; write [{address}]:135")),
+            None => Err(ArgumentError::BehindBracket(rest.to_owned())),
         };
     }
     match text.split_once(':') {
@@ -93,28 +109,28 @@ fn host_and_port(text: &str) -> Result<Server, String> {
 }
 
 /// Passes a name or an IPv4 address: something, without what no name has.
-fn host(text: &str) -> Result<&str, String> {
+fn host(text: &str) -> Result<&str, ArgumentError> {
     let foreign = |c: char| c.is_whitespace() || c.is_control() || "[]@/\\,".contains(c);
     match text.is_empty() || text.contains(foreign) {
-        true => Err("not a host, host:port, [IPv6]:port or string binding".into()),
+        true => Err(ArgumentError::NoServer),
         false => Ok(text),
     }
 }
 
 /// Passes an IPv6 address, with or without zone.
-fn ipv6(text: &str) -> Result<&str, String> {
+fn ipv6(text: &str) -> Result<&str, ArgumentError> {
     let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
     match address.parse::<Ipv6Addr>() {
         Ok(_) if !zone.is_empty() => Ok(text),
-        _ => Err(format!("{text:?} is no IPv6 address")),
+        _ => Err(ArgumentError::Ipv6(text.to_owned())),
     }
 }
 
 /// A port that can be connected to.
-fn port(digits: &str) -> Result<u16, String> {
+fn port(digits: &str) -> Result<u16, ArgumentError> {
     match number(digits) {
         Some(port) if port != 0 => Ok(port),
-        _ => Err(format!("{digits:?} is no port")),
+        _ => Err(ArgumentError::Port(digits.to_owned())),
     }
 }
 
@@ -127,6 +143,7 @@ fn number<T: FromStr>(digits: &str) -> Option<T> {
 /// An interface as people name it: by UUID or name, with or without version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface {
+    /// Its UUID.
     uuid: Uuid,
     /// The version given.
     given: Option<(u16, u16)>,
@@ -139,28 +156,32 @@ impl Interface {
     ///
     /// # Errors
     /// Neither is there.
-    pub fn id(&self) -> Result<SyntaxId, String> {
-        let (major, minor) = self.given.or(self.known).ok_or_else(|| {
-            format!(
-                "which version? Write it behind the interface: {}:1.0",
-                self.uuid
-            )
-        })?;
+    pub fn id(&self) -> Result<SyntaxId, ArgumentError> {
+        let version = self.given.or(self.known);
+        let (major, minor) = version.ok_or(ArgumentError::NoVersion(self.uuid))?;
         Ok(SyntaxId::new(self.uuid, major, minor))
+    }
+
+    /// Which versions are meant: those asked for, else by whether one is given.
+    pub fn versions(&self, asked: Option<Versions>) -> Versions {
+        asked.unwrap_or(match self.given {
+            Some(_) => Versions::Compatible,
+            None => Versions::All,
+        })
     }
 
     /// The interface and how its version is compared.
     ///
     /// Also where all versions are asked for, a known version goes along:
     /// Samba takes that option for "compatible".
+    ///
+    /// # Errors
+    /// A version has to be compared, and none is there.
     pub fn compared(
         &self,
         versions: Option<Versions>,
-    ) -> Result<(SyntaxId, VersionOption), String> {
-        let versions = versions.unwrap_or(match self.given {
-            Some(_) => Versions::Compatible,
-            None => Versions::All,
-        });
+    ) -> Result<(SyntaxId, VersionOption), ArgumentError> {
+        let versions = self.versions(versions);
         let id = match versions {
             Versions::All => self.id().unwrap_or(SyntaxId::new(self.uuid, 0, 0)),
             _ => self.id()?,
@@ -170,10 +191,10 @@ impl Interface {
 }
 
 impl FromStr for Interface {
-    type Err = String;
+    type Err = ArgumentError;
 
     /// Reads `UUID`, `UUID:VERSION`, `NAME` or `NAME:VERSION`.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ArgumentError> {
         let (name, given) = match text.split_once(':') {
             Some((name, numbers)) => (name, Some(version(numbers)?)),
             None => (text, None),
@@ -183,27 +204,29 @@ impl FromStr for Interface {
             Some(uuid) => names::by_uuid(uuid),
             None => names::by_name(name),
         };
-        let uuid = uuid.or(known.map(|known| known.uuid)).ok_or_else(|| {
-            format!("{name:?} is neither a UUID nor the name of an interface that epm knows")
-        })?;
+        let uuid = uuid.or(known.map(|known| known.uuid));
+        let uuid = uuid.ok_or_else(|| ArgumentError::Interface(name.to_owned()))?;
         let known = known.and_then(|known| known.version);
         Ok(Interface { uuid, given, known })
     }
 }
 
 /// A version: `MAJOR.MINOR`, or `MAJOR` alone, whose minor is 0.
-fn version(text: &str) -> Result<(u16, u16), String> {
+fn version(text: &str) -> Result<(u16, u16), ArgumentError> {
     let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
     number(major)
         .zip(number(minor))
-        .ok_or_else(|| format!("{text:?} is no version: write MAJOR.MINOR"))
+        .ok_or_else(|| ArgumentError::Version(text.to_owned()))
 }
 
 /// The longest time that is taken: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// A length of time: seconds, or a number with `s` or `ms` behind.
-pub fn timeout(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// Another form, no time at all, or more than a day.
+pub fn timeout(text: &str) -> Result<Duration, ArgumentError> {
     let milliseconds = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
         (Some(digits), _) => number::<u64>(digits),
         (None, seconds) => number(seconds.unwrap_or(text)).and_then(|s: u64| s.checked_mul(1000)),
@@ -211,7 +234,7 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
     milliseconds
         .map(Duration::from_millis)
         .filter(|time| !time.is_zero() && *time <= LONGEST)
-        .ok_or_else(|| "write seconds or milliseconds, up to a day: 10, 10s or 500ms".into())
+        .ok_or(ArgumentError::Timeout)
 }
 
 #[cfg(test)]
@@ -219,10 +242,11 @@ mod tests {
     use super::*;
     use uuid::uuid;
 
+    /// An interface with a known name.
     const SAMR: Uuid = uuid!("12345778-1234-abcd-ef00-0123456789ac");
 
     /// A server as its string binding, or what is wrong with it.
-    fn server(text: &str) -> Result<String, String> {
+    fn server(text: &str) -> Result<String, ArgumentError> {
         text.parse().map(|Server(binding)| binding.to_string())
     }
 
@@ -240,7 +264,7 @@ mod tests {
             ("ncacn_ip_tcp:mapper[1135]", "ncacn_ip_tcp:mapper[1135]"),
             ("ncacn_ip_tcp:::1[1135]", "ncacn_ip_tcp:::1[1135]"),
         ] {
-            assert_eq!(server(text).as_deref(), Ok(binding), "{text}");
+            assert_eq!(server(text), Ok(binding.to_owned()), "{text}");
         }
     }
 
@@ -268,9 +292,35 @@ mod tests {
                 "--object",
             ),
         ] {
-            let error = server(text).expect_err(text);
+            let error = server(text).expect_err(text).to_string();
             assert!(error.contains(reason), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_mistyped_protocol_sequence_is_told_as_such() {
+        let none = |name: &str| Err(ArgumentError::NoSequence(name.to_owned()));
+        let tcp = ProtocolSequence::NcacnIpTcp;
+        for (text, expected) in [
+            ("ncacn_tcp:mapper[135]", none("ncacn_tcp")),
+            ("ncacn_tcp:mapper", none("ncacn_tcp")),
+            ("ncacn_tcp:", none("ncacn_tcp")),
+            ("tcp:mapper[135]", none("tcp")),
+            ("http://mapper/", none("http")),
+            ("x@ncacn_tcp:mapper", none("ncacn_tcp")),
+            (
+                "NCACN_IP_TCP:mapper[135]",
+                Err(ArgumentError::UpperCase(tcp)),
+            ),
+            ("Ncacn_Ip_Tcp:mapper", Err(ArgumentError::UpperCase(tcp))),
+        ] {
+            assert_eq!(server(text), expected, "{text}");
+        }
+        let message = ArgumentError::NoSequence("ncacn_tcp".into()).to_string();
+        assert!(message.contains("ncacn_ip_tcp:HOST[PORT]"), "{message}");
+        // What looks like one may be a host all the same.
+        assert_eq!(server("nca:135").unwrap(), "ncacn_ip_tcp:nca[135]");
+        assert_eq!(server("nca:0"), Err(ArgumentError::Port("0".into())));
     }
 
     #[test]
@@ -284,15 +334,13 @@ mod tests {
         assert_eq!(id("samr:2.3"), Ok(SyntaxId::new(SAMR, 2, 3)));
         assert_eq!(id(&uuid), Ok(SyntaxId::new(SAMR, 1, 0)));
         assert_eq!(id(&format!("{uuid}:4")), Ok(SyntaxId::new(SAMR, 4, 0)));
-        let unknown = "00000001-0000-0000-0000-000000000000";
-        assert!(id(unknown).unwrap_err().contains("which version"));
-        assert!(id("nosuch").unwrap_err().contains("neither"));
+        let unknown = uuid!("00000001-0000-0000-0000-000000000000");
+        let no_version = Err(ArgumentError::NoVersion(unknown));
+        assert_eq!(id(&unknown.to_string()), no_version);
+        assert_eq!(id("nosuch"), Err(ArgumentError::Interface("nosuch".into())));
         for version in ["", "1.", "x", "1.2.3", "65536", "-1"] {
-            assert!(
-                id(&format!("samr:{version}"))
-                    .unwrap_err()
-                    .contains("no version")
-            );
+            let no_version = Err(ArgumentError::Version(version.into()));
+            assert_eq!(id(&format!("samr:{version}")), no_version);
         }
     }
 

@@ -23,10 +23,15 @@ const READ: usize = 8192;
 ///
 /// After an error other than a fault the connection is of no more use.
 pub struct Client {
+    /// The connection.
     stream: TcpStream,
+    /// The address that it goes to.
     peer: SocketAddr,
+    /// What is said on it.
     association: ClientAssociation,
+    /// What was received and not yet taken.
     incoming: BytesMut,
+    /// When everything has to be over.
     deadline: Instant,
 }
 
@@ -195,10 +200,12 @@ mod tests {
     use crate::wire::status::{ProviderReason, RejectReason};
     use std::net::TcpListener;
 
+    /// A connection to a server for tests.
     async fn connected(fake: &Fake) -> Client {
         Client::connect(&fake.binding, generous()).await.unwrap()
     }
 
+    /// A connection bound to the mapper's interface.
     async fn bound(fake: &Fake) -> Client {
         let mut client = connected(fake).await;
         client.bind(SyntaxId::EPT).await.unwrap();

@@ -35,6 +35,7 @@ const PAGE: u32 = ept::MAX_ENTRIES;
 
 /// A connection bound to an endpoint mapper.
 pub struct Mapper {
+    /// The connection.
     client: Client,
 }
 
@@ -202,9 +203,13 @@ fn pattern(interface: SyntaxId, protseq: ProtocolSequence) -> TowerBuf {
 
 /// What one response of a walk brings.
 struct Page<T> {
+    /// Where the walk stands; NULL at its end.
     handle: ContextHandle,
+    /// How it went.
     status: EptStatus,
+    /// The entries or towers.
     found: Vec<T>,
+    /// The octets of what was found.
     octets: usize,
 }
 
@@ -244,9 +249,13 @@ fn map_page(stub: Input<'_>) -> Result<Page<Box<[u8]>>, DecodeError> {
 /// How far a walk has come.
 #[derive(Default)]
 struct Walk {
+    /// Where it stands; NULL before the first page and behind the last.
     handle: ContextHandle,
+    /// Entries or towers so far.
     found: usize,
+    /// Their octets.
     octets: usize,
+    /// Pages without any, since the last with some.
     empty_pages: usize,
 }
 

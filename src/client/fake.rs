@@ -52,7 +52,9 @@ pub fn response(encode: impl FnOnce(&mut Output)) -> Answer {
 
 /// A server that answers one connection; joined, it tells the opnums called.
 pub struct Fake {
+    /// Where it listens.
     pub binding: Binding,
+    /// The thread that serves.
     served: JoinHandle<Vec<u16>>,
 }
 

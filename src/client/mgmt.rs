@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 /// A connection bound to a server's management interface.
 pub struct Management {
+    /// The connection.
     client: Client,
 }
 

@@ -69,6 +69,7 @@ mod tests {
     use super::super::fake::{assert_fails, generous};
     use super::*;
 
+    /// The addresses of a binding in text.
     async fn resolved(binding: &str) -> Result<Vec<SocketAddr>, ClientError> {
         addresses(&binding.parse().unwrap(), generous()).await
     }

@@ -1,0 +1,60 @@
+//! What is wrong with an argument.
+
+use crate::wire::binding::BindingError;
+use crate::wire::tower::ProtocolSequence;
+use uuid::Uuid;
+
+/// An argument that cannot be. The texts say what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    /// What no host is called.
+    #[error("not a host, host:port, [IPv6]:port or string binding")]
+    NoServer,
+    /// A name of no protocol sequence where one belongs.
+    #[error(
+        "there is no protocol sequence {0:?}: write HOST, HOST:PORT or {tcp}:HOST[PORT], for epm \
+         speaks {tcp} only",
+        tcp = ProtocolSequence::NcacnIpTcp
+    )]
+    NoSequence(String),
+    /// A protocol sequence in capitals; C706 has all names in lower case, and
+    /// string bindings are compared as they are.
+    #[error("protocol sequences are in lower case: write {0}")]
+    UpperCase(ProtocolSequence),
+    /// A protocol sequence that is known, but not spoken.
+    #[error("epm does not speak {0} yet, only {tcp}", tcp = ProtocolSequence::NcacnIpTcp)]
+    NotSpoken(ProtocolSequence),
+    /// A string binding that is none.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// A string binding with an object.
+    #[error("an object is given with --object")]
+    Object,
+    /// A string binding with an option.
+    #[error("the option {0:?} is not known: take it away")]
+    Option(String),
+    /// An address with colons that is not IPv6.
+    #[error("{0:?} is no IPv6 address: write one as in [2001:db8::7]:135")]
+    Ipv6(String),
+    /// A bracket that is never closed.
+    #[error("the ] is missing: write [IPv6]:PORT")]
+    Unclosed,
+    /// Something else than a port behind an address in brackets.
+    #[error("{0:?} behind the ]: write [IPv6]:PORT")]
+    BehindBracket(String),
+    /// No port, or port 0.
+    #[error("{0:?} is no port: write a decimal number from 1 to 65535")]
+    Port(String),
+    /// What no interface is called.
+    #[error("{0:?} is neither a UUID nor the name of an interface that epm knows")]
+    Interface(String),
+    /// What is no version.
+    #[error("{0:?} is no version: write MAJOR.MINOR")]
+    Version(String),
+    /// An interface whose version is needed, and neither given nor known.
+    #[error("which version? Write it behind the interface: {0}:1.0")]
+    NoVersion(Uuid),
+    /// What is no time to wait.
+    #[error("write seconds or milliseconds, up to a day: 10, 10s or 500ms")]
+    Timeout,
+}
