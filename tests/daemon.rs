@@ -9,16 +9,21 @@ mod daemon;
 mod peer;
 #[path = "support/run.rs"]
 mod run;
+#[path = "support/skip.rs"]
+mod skip;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, geteuid};
 use peer::{Peer, endpoints};
 use run::{ANY_PORT, ConfigFile, Run, output, program, stderr};
+use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// What the mapper's own entries are annotated with.
 const OWN: &str = "Endpoint mapper";
@@ -60,8 +65,7 @@ fn nothing_is_logged_before_the_listeners_are_told() {
 #[test]
 fn ipv6_is_listened_on_beside_ipv4() {
     if TcpListener::bind("[::1]:0").is_err() {
-        eprintln!("SKIPPED: this host has no IPv6");
-        return;
+        return skip::skipped("this host has no IPv6");
     }
     let mut command = program();
     let run = Run::spawn(command.args(["--listen", "ncacn_ip_tcp:::[0]", "--listen", ANY_PORT]));
@@ -95,8 +99,7 @@ fn without_being_told_it_listens_on_port_135_of_all_addresses() {
     // In a network of its own, since tests beside this have mappers of theirs.
     let probe = Command::new("unshare").args(["-n", "true"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no network namespace can be made here");
-        return;
+        return skip::lacking("the right to make a network namespace");
     }
     let mut command = Command::new("unshare");
     let run = Run::spawn(command.arg("-n").arg(program().get_program()));
@@ -137,13 +140,12 @@ fn an_address_that_is_not_here_is_told() {
 
 #[test]
 fn a_port_that_is_not_permitted_is_told() {
-    let Some(mut command) = as_nobody() else {
+    let Some((mut command, _folder)) = as_nobody() else {
         return;
     };
     let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     if first.is_ok_and(|first| first.trim().parse::<u16>().is_ok_and(|first| first <= 135)) {
-        eprintln!("SKIPPED: everybody may listen on port 135 here");
-        return;
+        return skip::skipped("everybody may listen on port 135 here");
     }
     let output = output(command.args(["--listen", "ncacn_ip_tcp:127.0.0.99[135]"]));
     assert_eq!(output.status.code(), Some(1));
@@ -242,6 +244,10 @@ fn sighup_with_a_bad_file_changes_nothing_and_says_why() {
         file.path().display()
     ));
 
+    file.write(&"[[endpoint]]\ninterface = 1\n".repeat(25));
+    run.signal(Signal::SIGHUP);
+    run.expect("and 5 more");
+
     std::fs::remove_file(file.path()).unwrap();
     run.signal(Signal::SIGHUP);
     run.expect("cannot read the configuration");
@@ -285,31 +291,35 @@ fn sighup_without_a_configuration_is_harmless() {
 /// A user who is not root, with an id and a group.
 const NOBODY: &str = "nobody";
 
-/// The program as a user without rights; skipped loudly where that cannot be.
-fn as_nobody() -> Option<Command> {
-    let nobody = User::from_name(NOBODY).ok().flatten()?;
-    let allowed = |command: &mut Command| {
-        command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
-        let version = command.arg("--version").output();
-        version.is_ok_and(|output| output.status.success())
-    };
-    if !geteuid().is_root() || !allowed(&mut program()) {
-        eprintln!("SKIPPED: the program cannot be run as {NOBODY}");
-        return None;
+/// The user that root becomes; skipped loudly where that cannot be.
+fn nobody() -> Option<User> {
+    let nobody = User::from_name(NOBODY).ok().flatten();
+    let found = nobody.filter(|_| geteuid().is_root());
+    if found.is_none() {
+        skip::lacking(&format!("root and the user {NOBODY}"));
     }
-    let mut command = program();
+    found
+}
+
+/// The program as a user without rights, in a folder that this user may enter;
+/// skipped loudly where that cannot be.
+fn as_nobody() -> Option<(Command, TempDir)> {
+    let nobody = nobody()?;
+    let folder = TempDir::new().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    // By another process: one that starts others cannot run what it has just written.
+    let mut copy = Command::new("cp");
+    copy.arg(program().get_program()).arg(folder.path());
+    assert!(copy.status().unwrap().success());
+    let mut command = Command::new(folder.path().join("epmapperd"));
     command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
-    Some(command)
+    command.stdin(Stdio::null());
+    Some((command, folder))
 }
 
 #[test]
 fn root_becomes_the_user_and_keeps_no_capability() {
-    let Some(nobody) = User::from_name(NOBODY)
-        .ok()
-        .flatten()
-        .filter(|_| geteuid().is_root())
-    else {
-        eprintln!("SKIPPED: only root can become {NOBODY}");
+    let Some(nobody) = nobody() else {
         return;
     };
     // A port that only root may take: it listens before it changes.
@@ -335,8 +345,7 @@ fn root_becomes_the_user_and_keeps_no_capability() {
 
 #[test]
 fn every_thread_has_changed() {
-    if !geteuid().is_root() || User::from_name(NOBODY).ok().flatten().is_none() {
-        eprintln!("SKIPPED: only root can become {NOBODY}");
+    if nobody().is_none() {
         return;
     }
     let file = ConfigFile::new(&format!("user = \"{NOBODY}\"\n"));
@@ -364,7 +373,7 @@ fn without_user_it_stays_who_it_is() {
 
 #[test]
 fn only_root_can_become_another_user() {
-    let Some(mut command) = as_nobody() else {
+    let Some((mut command, _folder)) = as_nobody() else {
         return;
     };
     let file = ConfigFile::new("user = \"root\"\n");
@@ -381,7 +390,7 @@ fn only_root_can_become_another_user() {
 
 #[test]
 fn the_user_that_it_already_is_needs_no_root() {
-    let Some(mut command) = as_nobody() else {
+    let Some((mut command, _folder)) = as_nobody() else {
         return;
     };
     let file = ConfigFile::new(&format!("user = \"{NOBODY}\"\n"));
@@ -394,14 +403,22 @@ fn the_user_that_it_already_is_needs_no_root() {
 #[test]
 fn an_unknown_user_is_told_before_anything_is_done() {
     let file = ConfigFile::new("user = \"no-such-user\"\n");
-    for arguments in [["--listen", ANY_PORT].as_slice(), &["--check-config"]] {
-        let output = output(program().arg("--config").arg(file.path()).args(arguments));
-        assert_eq!(output.status.code(), Some(1));
-        assert_eq!(
-            stderr(&output),
-            "error: there is no user `no-such-user` on this host\n"
-        );
-    }
+    let mut command = program();
+    command.arg("--config").arg(file.path());
+    let output = output(command.args(["--listen", ANY_PORT]));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "error: user: there is no user `no-such-user` on this host; make the user, or leave the key out\n"
+    );
+}
+
+#[test]
+fn check_config_looks_at_neither_users_nor_addresses() {
+    let text = "listen = [\"ncacn_ip_tcp:192.0.2.1[135]\"]\nuser = \"no-such-user\"\n";
+    let file = ConfigFile::new(text);
+    let shown = checked(&["--config", file.path().to_str().unwrap()]);
+    assert!(shown.contains("user = \"no-such-user\""), "{shown}");
 }
 
 // Configuration
@@ -427,23 +444,39 @@ fn each_mistake_has_its_message_line_and_key() {
         ),
         (
             "\nport = 135\n".into(),
-            "2: port: unknown field `port`, expected one of `listen`, ",
+            "2: port: unknown key `port`, expected one of `listen`, ",
         ),
         (
             "listen = \"ncacn_ip_tcp:[135]\"\n".into(),
-            "1: listen: invalid type: string ",
+            "1: listen: invalid type: string \"ncacn_ip_tcp:[135]\", expected a list",
         ),
         (
             "log_level = \"loud\"\n".into(),
-            "1: log_level: unknown variant `loud`, expected one of `error`, ",
+            "1: log_level: unknown value `loud`, expected one of `error`, ",
         ),
         (
             "log_format = \"xml\"\n".into(),
-            "1: log_format: unknown variant `xml`, expected `text` or `json`",
+            "1: log_format: unknown value `xml`, expected `text` or `json`",
         ),
         (
             "user = 5\n".into(),
             "1: user: invalid type: integer `5`, expected a string",
+        ),
+        (
+            "user = [5]\n".into(),
+            "1: user: invalid type: list, expected a string",
+        ),
+        (
+            "log_level = 5\n".into(),
+            "1: log_level: invalid type, expected a string",
+        ),
+        (
+            "limits = 5\n".into(),
+            "1: limits: invalid type: integer `5`, expected a table",
+        ),
+        (
+            "endpoint = [\n\"x\"]\n".into(),
+            "2: endpoint: invalid type: string \"x\", expected a table",
         ),
         (
             "[endpoint]\n".into(),
@@ -451,11 +484,11 @@ fn each_mistake_has_its_message_line_and_key() {
         ),
         (
             format!("{HEAD}binding = []\n"),
-            "4: endpoint.binding: unknown field `binding`, expected one of `interface`, ",
+            "4: endpoint.binding: unknown key `binding`, expected one of `interface`, ",
         ),
         (
             "[[endpoint]]\nversion = \"1.0\"\n".into(),
-            "1: endpoint: missing field `interface`",
+            "1: endpoint: missing key `interface`",
         ),
         (
             "[[endpoint]]\ninterface = 7\n".into(),
@@ -464,15 +497,15 @@ fn each_mistake_has_its_message_line_and_key() {
         // Limits.
         (
             "[limits]\nspeed = 1\n".into(),
-            "2: limits.speed: unknown field `speed`, expected one of `connections`, ",
+            "2: limits.speed: unknown key `speed`, expected one of `connections`, ",
         ),
         (
             "[limits]\nconnections = 0\n".into(),
-            "2: limits.connections: invalid value: integer `0`, expected a nonzero usize",
+            "2: limits.connections: invalid value: integer `0`, expected a whole number of at least 1",
         ),
         (
             "[limits]\nconnections = -1\n".into(),
-            "2: limits.connections: invalid value: integer `-1`, expected a nonzero usize",
+            "2: limits.connections: invalid value: integer `-1`, expected a whole number of at least 1",
         ),
         (
             "[limits]\nidle_timeout = 10\n".into(),
@@ -481,6 +514,12 @@ fn each_mistake_has_its_message_line_and_key() {
         (
             "[limits]\nidle_timeout = \"10\"\n".into(),
             "2: limits.idle_timeout: `10` is not a time: write \"500ms\", ",
+        ),
+        (
+            format!(
+                "[limits]\nentries = 2\n{HEAD}bindings = [\n\"ncacn_ip_tcp:[1]\",\n\"ncacn_ip_tcp:[2]\"]\n"
+            ),
+            "8: endpoint.bindings: does not fit: `limits.entries` is 2, the mapper's own entry among them; raise it",
         ),
         // Listeners and the like.
         (
@@ -635,20 +674,40 @@ fn a_file_that_cannot_be_read_is_told() {
 }
 
 #[test]
-fn more_endpoints_than_the_limit_are_told() {
-    let file = ConfigFile::new(&format!("[limits]\nentries = 3\n{}", endpoints(3)));
+fn a_file_that_is_not_text_is_told_with_its_line() {
+    let file = ConfigFile::new("");
+    std::fs::write(file.path(), b"user = \"a\"\nlog_level = \"\xff\"\n").unwrap();
     let output = output(
         program()
+            .arg("--check-config")
             .arg("--config")
-            .arg(file.path())
-            .args(["--listen", ANY_PORT]),
+            .arg(file.path()),
     );
     assert_eq!(output.status.code(), Some(1));
-    let told = stderr(&output);
-    assert!(
-        told.contains("its limit is 3 entries; raise `limits.entries`"),
-        "{told}"
+    let told = format!(
+        "error: {}:2: log_level: octet 0xff is not UTF-8; save the file as UTF-8\n",
+        file.path().display()
     );
+    assert_eq!(stderr(&output), told);
+}
+
+#[test]
+fn more_listeners_than_the_limit_leaves_room_for_are_told() {
+    // How many entries the listeners make is known when they listen.
+    for (entries, count) in [(1, 0), (4, 3)] {
+        let text = format!("[limits]\nentries = {entries}\n{}", endpoints(count));
+        let file = ConfigFile::new(&text);
+        checked(&["--config", file.path().to_str().unwrap()]);
+        let mut command = program();
+        command.arg("--config").arg(file.path());
+        let output = output(command.args(["--listen", ANY_PORT, "--listen", ANY_PORT]));
+        assert_eq!(output.status.code(), Some(1));
+        let told = format!(
+            "error: the entries of listeners and endpoints do not fit: \
+             the table is full, its limit is {entries} entries; raise `limits.entries`\n"
+        );
+        assert_eq!(stderr(&output), told);
+    }
 }
 
 /// What `--check-config` prints.
@@ -700,7 +759,9 @@ fn check_config_without_a_file_shows_the_defaults() {
 
 #[test]
 fn check_config_tells_what_has_no_effect() {
-    let text = format!("{HEAD}bindings = [\"ncalrpc:[a]\", \"ncalrpc:[a]\", \"ncacn_ip_tcp:\"]\n");
+    let text = format!(
+        "{HEAD}bindings = [\"ncalrpc:[a]\", \"ncalrpc:[a]\", \"ncacn_ip_tcp:\", \"ncacn_ip_tcp:10.0.0.1[0]\"]\n"
+    );
     let file = ConfigFile::new(&text);
     let output = output(
         program()
@@ -714,11 +775,12 @@ fn check_config_tells_what_has_no_effect() {
     let says = [
         "says again what line 4 says; the first is kept",
         "`ncacn_ip_tcp:` has no endpoint; ",
+        "`ncacn_ip_tcp:10.0.0.1[0]` has port 0; ",
     ];
     for (line, says) in told.lines().zip(says) {
         assert!(line.starts_with(&format!("{place}{says}")), "{told}");
     }
-    assert_eq!(told.lines().count(), 2);
+    assert_eq!(told.lines().count(), says.len());
 }
 
 // Command line and log
@@ -755,6 +817,32 @@ fn completions_and_the_man_page_are_printed() {
             text.replace('\\', "").contains("check-config"),
             "{arguments:?}"
         );
+    }
+}
+
+/// What is printed, and may not be printed in full.
+const PRINTED: [&[&str]; 3] = [&["--check-config"], &["--man"], &["--completions", "bash"]];
+
+#[test]
+fn what_cannot_be_printed_is_an_error() {
+    for arguments in PRINTED {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = program().args(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let told = stderr(&output);
+        let start = "error: cannot write to standard output: No space left on device";
+        assert!(told.starts_with(start), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn a_reader_that_left_early_is_no_error() {
+    for arguments in PRINTED {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = program().args(arguments).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert_eq!(stderr(&output), "");
     }
 }
 

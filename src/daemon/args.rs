@@ -67,8 +67,15 @@ fn listener(text: &str) -> Result<Binding, ListenerError> {
 }
 
 /// Writes to standard output; a reader that left early is no error.
-pub fn print(octets: &[u8]) {
-    let _ = io::stdout().lock().write_all(octets);
+///
+/// # Errors
+/// Any other that the system has, as of a full disk.
+pub fn print(octets: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(octets).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Writes a line to standard error; that nobody reads it is no error.

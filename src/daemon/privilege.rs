@@ -14,7 +14,7 @@ use nix::unistd::{self, Gid, Uid, User};
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
     /// The system's user database has no such name.
-    #[error("there is no user `{0}` on this host")]
+    #[error("user: there is no user `{0}` on this host; make the user, or leave the key out")]
     Unknown(String),
     /// The user database does not answer.
     #[error("the user `{name}` cannot be looked up: {cause}")]
@@ -50,8 +50,11 @@ pub enum PrivilegeError {
 /// A user that this process may become.
 #[derive(Debug)]
 pub struct Account {
+    /// The name asked for.
     name: String,
+    /// The user's id.
     uid: Uid,
+    /// The user's primary group.
     gid: Gid,
 }
 
@@ -146,7 +149,7 @@ mod tests {
         let error = Account::find("no-such-user-here").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "there is no user `no-such-user-here` on this host"
+            "user: there is no user `no-such-user-here` on this host; make the user, or leave the key out"
         );
     }
 

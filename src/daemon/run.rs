@@ -45,8 +45,8 @@ pub enum StartError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// More endpoints than the limit.
-    #[error("the configuration's endpoints do not fit: {0}; raise `limits.entries`")]
+    /// More listeners and endpoints than the limit.
+    #[error("the entries of listeners and endpoints do not fit: {0}; raise `limits.entries`")]
     Registry(#[from] RegistryError),
     /// A listener that cannot be said as a tower.
     #[error("cannot register the mapper itself: {0}")]
@@ -54,6 +54,9 @@ pub enum StartError {
     /// The system, while the runtime is made or watches a socket.
     #[error("{0}")]
     System(#[from] io::Error),
+    /// Standard output, when something was to be printed.
+    #[error("cannot write to standard output: {0}")]
+    Print(io::Error),
     /// The configuration has no TOML form.
     #[error("cannot show the configuration: {0}")]
     Show(#[from] toml::ser::Error),
@@ -65,28 +68,22 @@ pub enum StartError {
 /// What keeps the daemon from starting.
 pub fn start(args: Args) -> Result<(), StartError> {
     if let Some(document) = args.document()? {
-        args::print(&document);
-        return Ok(());
+        return args::print(&document).map_err(StartError::Print);
     }
     let Loaded { config, doubts } = Config::load(&args)?;
-    let account = config.user.as_deref().map(Account::find).transpose()?;
     if args.check_config {
         for doubt in &doubts {
             args::tell(&format!("warning: {doubt}"));
         }
-        args::print(config.to_toml()?.as_bytes());
-        return Ok(());
+        let shown = config.to_toml()?;
+        return args::print(shown.as_bytes()).map_err(StartError::Print);
     }
-    serve(args, config, account, &doubts)
+    serve(args, config, &doubts)
 }
 
 /// Takes what only root may take, gives up being root, then serves.
-fn serve(
-    args: Args,
-    config: Config,
-    account: Option<Account>,
-    doubts: &[Mistake],
-) -> Result<(), StartError> {
+fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartError> {
+    let account = config.user.as_deref().map(Account::find).transpose()?;
     if let Some(account) = &account {
         account.within_reach()?;
     }
@@ -97,7 +94,10 @@ fn serve(
     }
     let daemon = Arc::new(Daemon::new(args, config, &listeners)?);
 
+    // One thread serves: stealing work from each other costs more than it brings
+    // (docs/decisions/0003-one-worker.md). Reloads and signals have others.
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()?;
     let result = runtime.block_on(async {
@@ -184,7 +184,7 @@ fn warn_of(doubt: &Mistake) {
 
 /// Logs why a configuration is not taken, one event for each mistake.
 fn log_refusal(error: &ConfigError) {
-    let ConfigError::Mistaken { told, .. } = error else {
+    let ConfigError::Mistaken { told, untold } = error else {
         error!("{error}");
         return;
     };
@@ -197,18 +197,26 @@ fn log_refusal(error: &ConfigError) {
     {
         error!(file = %path.display(), line, key, "{problem}");
     }
+    if *untold > 0 {
+        error!("and {untold} more");
+    }
 }
 
 /// The signals that the daemon heeds.
 struct Signals {
+    /// SIGTERM.
     terminate: Signal,
+    /// SIGINT.
     interrupt: Signal,
+    /// SIGHUP.
     hangup: Signal,
 }
 
 /// What a signal asks for.
 enum Wish {
+    /// To end.
     End,
+    /// To read the endpoints again.
     Reload,
 }
 
@@ -243,9 +251,13 @@ async fn finished(reloading: &mut Option<JoinHandle<()>>) {
 
 /// A mapper with the configuration that it follows.
 struct Daemon {
+    /// Where the configuration is read from, and what goes before it.
     args: Args,
+    /// The configuration of the start.
     config: Config,
+    /// The registry and what answers from it.
     mapper: Arc<Mapper>,
+    /// The connections.
     server: Arc<Server>,
 }
 

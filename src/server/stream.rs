@@ -57,6 +57,7 @@ pub async fn serve(
     server: Arc<Server>,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
+    let way_in = listener.address().ip();
     let settings = Arc::new(settings(&server, listener.address()));
     let listener = listener.into_tokio()?;
     loop {
@@ -66,7 +67,7 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => accept(stream, peer, &server, &settings, &stop),
+            Ok((stream, peer)) => accept((stream, peer), way_in, &server, &settings, &stop),
             Err(error) if is_about_one_connection(&error) => debug!(%error, "accept failed"),
             Err(error) => {
                 debug!(%error, "accept failed");
@@ -93,9 +94,10 @@ fn settings(server: &Server, address: SocketAddr) -> Settings {
     }
 }
 
+/// Takes an accepted connection in, if the limits allow it.
 fn accept(
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
+    way_in: IpAddr,
     server: &Arc<Server>,
     settings: &Arc<Settings>,
     stop: &watch::Receiver<bool>,
@@ -103,13 +105,9 @@ fn accept(
     let Some(admission) = server.admit(peer.ip()) else {
         return;
     };
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%peer, %error, "connection lost");
-        return;
-    }
     let connection = Connection {
         association: Association::new(settings.clone(), Instant::now()),
-        dialled: dialled(&stream),
+        dialled: dialled(&stream, way_in),
         stream,
         group: None,
         admission,
@@ -121,10 +119,15 @@ fn accept(
     tokio::spawn(connection.run(stop.clone()));
 }
 
-/// The IPv4 address that the client dialled.
-fn dialled(stream: &TcpStream) -> Option<Ipv4Addr> {
-    match stream.local_addr().ok()?.ip() {
-        IpAddr::V4(address) => Some(address),
+/// The IPv4 address that the client dialled; the listener's own, unless that
+/// takes connections to any.
+fn dialled(stream: &TcpStream, way_in: IpAddr) -> Option<Ipv4Addr> {
+    match way_in {
+        IpAddr::V4(address) if !address.is_unspecified() => Some(address),
+        IpAddr::V4(_) => match stream.local_addr().ok()?.ip() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        },
         IpAddr::V6(_) => None,
     }
 }

@@ -16,7 +16,9 @@ const BACKLOG: i32 = 4096;
 /// given up.
 #[derive(Debug)]
 pub struct Listener {
+    /// Bound, listening, not blocking.
     socket: TcpListener,
+    /// Where, with the port that the system chose.
     address: SocketAddr,
 }
 
@@ -106,6 +108,7 @@ impl Listener {
     }
 }
 
+/// The address and port of a binding, what it leaves out filled in.
 fn socket_address(binding: &Binding) -> Result<SocketAddr, ListenCause> {
     if binding.protseq != ProtocolSequence::NcacnIpTcp {
         return Err(ListenCause::ProtocolSequence(binding.protseq));
@@ -132,6 +135,7 @@ fn ip_address(text: &str, port: u16) -> Option<SocketAddr> {
     (text, port).to_socket_addrs().ok()?.next()
 }
 
+/// A socket that listens and does not block.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -143,11 +147,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Accepted connections inherit it, which saves each of them a call.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
+/// What an error of the system means for a listener on `address`.
 fn cause(error: io::Error, address: SocketAddr) -> ListenCause {
     match error.kind() {
         io::ErrorKind::AddrInUse => ListenCause::InUse(address.port()),
@@ -199,5 +206,32 @@ mod tests {
             cause("ncalrpc:[x]"),
             ListenCause::ProtocolSequence(_)
         ));
+    }
+
+    #[test]
+    fn each_error_of_the_system_has_its_cause() {
+        let cause = |code, address: &str| {
+            let error = io::Error::from_raw_os_error(code);
+            super::cause(error, address.parse().unwrap())
+        };
+        // EAFNOSUPPORT: a kernel without IPv6; EADDRNOTAVAIL: one where it is off.
+        assert!(matches!(cause(97, "[::]:135"), ListenCause::NoIpv6));
+        assert!(matches!(cause(97, "[::1]:135"), ListenCause::NoIpv6));
+        assert!(matches!(cause(99, "[::]:135"), ListenCause::NoIpv6));
+        for address in ["192.0.2.1", "2001:db8::1"] {
+            let ip: IpAddr = address.parse().unwrap();
+            let socket = SocketAddr::new(ip, 135).to_string();
+            assert!(matches!(cause(99, &socket), ListenCause::NotHere(at) if at == ip));
+        }
+        // EADDRINUSE, EACCES, and one without a meaning of its own.
+        assert!(matches!(
+            cause(98, "127.0.0.1:135"),
+            ListenCause::InUse(135)
+        ));
+        assert!(matches!(
+            cause(13, "127.0.0.1:135"),
+            ListenCause::NotPermitted
+        ));
+        assert!(matches!(cause(24, "127.0.0.1:135"), ListenCause::System(_)));
     }
 }

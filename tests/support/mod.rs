@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod capture;
+pub mod skip;
 pub mod stub;
 pub mod truth;
 
@@ -19,7 +20,7 @@ pub fn own_captures() -> PathBuf {
 pub fn more_captures() -> Option<PathBuf> {
     let folder = std::env::var_os("EPMAPPER_CAPTURES").map(PathBuf::from);
     if folder.is_none() {
-        eprintln!("SKIPPED: EPMAPPER_CAPTURES names no folder of captures");
+        skip::skipped("EPMAPPER_CAPTURES names no folder of captures");
     }
     folder
 }

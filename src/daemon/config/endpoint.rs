@@ -25,9 +25,13 @@ pub struct Endpoint {
 
 /// What all entries of an endpoint share.
 struct Head {
+    /// What is served.
     interface: SyntaxId,
+    /// For which object; nil for every one.
     object: Uuid,
+    /// What people read.
     annotation: String,
+    /// One tower is made for each.
     transfer_syntaxes: Vec<SyntaxId>,
 }
 
@@ -43,10 +47,8 @@ impl Reader<'_> {
         let head = head?;
         let mut entries = Vec::new();
         for (span, binding) in &bindings {
-            if binding.endpoint.is_empty() {
-                let problem = Problem::NoEndpoint(binding.to_string());
-                self.doubts.push((span.clone(), problem));
-            }
+            self.doubts
+                .extend(leads_nowhere(binding).map(|problem| (span.clone(), problem)));
             for syntax in &head.transfer_syntaxes {
                 let entry = head.entry_of_binding(*syntax, binding);
                 entries.extend(
@@ -226,6 +228,21 @@ fn binding(text: &str) -> Result<Binding, Problem> {
     Ok(binding)
 }
 
+/// Why no client that is given the binding can go there, if so: its tower is
+/// that of a binding without endpoint.
+fn leads_nowhere(binding: &Binding) -> Option<Problem> {
+    if binding.endpoint.is_empty() {
+        return Some(Problem::NoEndpoint(binding.to_string()));
+    }
+    let tower = |binding| TowerBuf::from_binding(SyntaxId::EPT, SyntaxId::NDR, binding).ok();
+    let without = Binding {
+        endpoint: String::new(),
+        ..binding.clone()
+    };
+    let [own, without] = [tower(binding)?, tower(&without)?];
+    (own.octets() == without.octets()).then(|| Problem::NoPort(binding.to_string()))
+}
+
 /// Octets in hex, two digits each.
 fn hex(text: &str) -> Result<Vec<u8>, Problem> {
     let digits: Option<Vec<u8>> = text
@@ -280,6 +297,27 @@ mod tests {
             "x:1.0",
         ] {
             assert!(transfer_syntax(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn port_0_leads_nowhere_and_a_pipe_of_that_name_does() {
+        let problem = |text: &str| {
+            let problem = leads_nowhere(&text.parse().unwrap())?;
+            Some(problem.to_string())
+        };
+        for text in [
+            "ncacn_ip_tcp:[0]",
+            "ncadg_ip_udp:192.0.2.1[0]",
+            "ncacn_http:[0]",
+        ] {
+            let told = format!("`{text}` has port 0; a client that is given it cannot go there");
+            assert_eq!(problem(text), Some(told));
+        }
+        let told = "`ncalrpc:` has no endpoint; a client that is given it cannot go there";
+        assert_eq!(problem("ncalrpc:"), Some(told.into()));
+        for text in ["ncacn_ip_tcp:[1]", "ncalrpc:[0]", "ncacn_np:[0]"] {
+            assert_eq!(problem(text), None, "{text}");
         }
     }
 

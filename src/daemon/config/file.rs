@@ -40,7 +40,7 @@ pub struct File {
 
 /// `[limits]`; what each is for is told in `server::Limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
 pub struct LimitsTable {
     /// Connections in all.
     pub connections: Count,
@@ -127,7 +127,7 @@ impl From<LimitsTable> for Limits {
 
 /// One `[[endpoint]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 pub struct EndpointTable {
     /// The interface's UUID.
     pub interface: Text,

@@ -58,7 +58,9 @@ impl fmt::Display for Mistake {
 
 /// Mistakes as lines.
 struct Lines<'a> {
+    /// Those that have a line.
     told: &'a [Mistake],
+    /// How many there are besides.
     untold: usize,
 }
 
@@ -81,6 +83,9 @@ pub enum Problem {
     /// It is not TOML, or not of the form that the key has.
     #[error("{0}")]
     Form(String),
+    /// Not text.
+    #[error("octet {0:#04x} is not UTF-8; save the file as UTF-8")]
+    Encoding(u8),
     /// Not a table array.
     #[error("an endpoint is written as a table under [[endpoint]]")]
     NotEndpoints,
@@ -121,6 +126,9 @@ pub enum Problem {
     /// A binding without endpoint.
     #[error("`{0}` has no endpoint; a client that is given it cannot go there")]
     NoEndpoint(String),
+    /// A binding with port 0, which is none in a tower.
+    #[error("`{0}` has port 0; a client that is given it cannot go there")]
+    NoPort(String),
     /// A binding with an object.
     #[error("`{0}` names an object; say it with the key `object`")]
     BindingObject(String),
@@ -147,6 +155,9 @@ pub enum Problem {
     /// The same object and tower again.
     #[error("says again what line {0} says; the first is kept")]
     Duplicate(usize),
+    /// One entry more than the limit leaves room for.
+    #[error("does not fit: `limits.entries` is {0}, the mapper's own entry among them; raise it")]
+    Entries(usize),
     /// Not a conversation.
     #[error("`{0}` is not a conversation: write \"windows\", \"samba\" or \"dce\"")]
     Conversation(String),
@@ -160,8 +171,11 @@ pub enum Problem {
 
 /// A configuration's text, able to say where an octet of it stands.
 pub struct Source<'t> {
+    /// The file.
     path: &'t Path,
+    /// Its text.
     text: &'t str,
+    /// What of it is TOML.
     table: Spanned<DeTable<'t>>,
 }
 

@@ -87,11 +87,17 @@ impl Config {
 
     /// Reads a file.
     fn read(path: &Path) -> Result<Loaded, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable {
+        let octets = std::fs::read(path).map_err(|cause| ConfigError::Unreadable {
             path: path.to_owned(),
             cause,
         })?;
-        Config::parse(path, &text)
+        match octets.utf8_chunks().next() {
+            None => Config::parse(path, ""),
+            Some(chunk) => match chunk.invalid().first() {
+                None => Config::parse(path, chunk.valid()),
+                Some(octet) => Err(not_text(path, chunk.valid(), *octet)),
+            },
+        }
     }
 
     /// Reads the text of the file at `path`.
@@ -163,6 +169,15 @@ impl Config {
             limits: self.limits.clone().into(),
             endpoint: endpoint.collect(),
         }
+    }
+}
+
+/// The error of a file in which `octet`, behind `before`, is no text.
+fn not_text(path: &Path, before: &str, octet: u8) -> ConfigError {
+    let at = before.len();
+    ConfigError::Mistaken {
+        told: told(path, before, vec![(at..at, Problem::Encoding(octet))]),
+        untold: 0,
     }
 }
 
@@ -280,7 +295,8 @@ mod tests {
 
     #[test]
     fn every_mistake_of_a_file_is_told_at_once() {
-        let text = "listen = [\"x\"]\nconversation = \"y\"\n[[endpoint]]\ninterface = 1\n[[endpoint]]\ninterface = \"z\"\nversion = \"q\"\n";
+        let text = "listen = [\"x\"]\nconversation = \"y\"\n[[endpoint]]\ninterface = 1\n[[endpoint]]\ninterface = \"z\"\nversion = \"q\"\n\
+            [limits]\nentries = 0\nspeed = 1\nidle_timeout = 2\n";
         let Err(ConfigError::Mistaken { told, untold: 0 }) = Config::parse(Path::new("f"), text)
         else {
             panic!("taken");
@@ -293,6 +309,9 @@ mod tests {
             (5, "endpoint"),
             (6, "endpoint.interface"),
             (7, "endpoint.version"),
+            (9, "limits.entries"),
+            (10, "limits.speed"),
+            (11, "limits.idle_timeout"),
         ];
         assert_eq!(places, all);
     }

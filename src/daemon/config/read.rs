@@ -6,14 +6,14 @@ use super::listener::listener;
 use super::mistake::{Problem, line};
 use super::{CONVERSATIONS, Config, by_name};
 use crate::registry::Entry;
+use crate::server::Limits;
 use crate::service::Conversation;
 use crate::wire::binding::Binding;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
+use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 use uuid::Uuid;
 
 /// Where a value stands in the text, in octets.
@@ -21,7 +21,10 @@ pub type Span = Range<usize>;
 
 /// Reads one text; gathers mistakes, which make it worthless, and doubts.
 pub struct Reader<'t> {
+    /// What is read.
     text: &'t str,
+    /// How many entries `limits.entries` allows.
+    most_entries: usize,
     /// The entries so far, by what makes them one: object and tower.
     seen: HashMap<(Uuid, Vec<u8>), usize>,
     /// What is wrong, in the order found.
@@ -35,6 +38,7 @@ impl<'t> Reader<'t> {
     pub fn new(text: &'t str) -> Reader<'t> {
         Reader {
             text,
+            most_entries: Limits::default().entries,
             seen: HashMap::new(),
             mistakes: Vec::new(),
             doubts: Vec::new(),
@@ -43,21 +47,22 @@ impl<'t> Reader<'t> {
 
     /// Reads the whole file; what is returned counts only without mistakes.
     pub fn file(&mut self) -> Option<Config> {
-        let mut table = self.form(DeTable::parse(self.text), 0..0)?;
-        // Apart from the rest, so that a mistake in one table hides no other.
-        let limits = table.get_mut().remove("limits");
-        let endpoints = table.get_mut().remove("endpoint");
-        let file = self.form(File::deserialize(Deserializer::from(table)), 0..0);
-        let limits = limits.and_then(|value| self.table::<LimitsTable>(value));
+        let mut table = self.form(DeTable::parse(self.text), 0..0)?.into_inner();
+        let limits = table.remove("limits");
+        let endpoints = table.remove("endpoint");
+        let file: File = self.keys(Spanned::new(0..0, DeValue::Table(table)));
+        let limits: Limits = limits
+            .map_or_else(LimitsTable::default, |value| self.keys(value))
+            .into();
+        self.most_entries = limits.entries;
         let endpoints = endpoints.map_or_else(Vec::new, |value| self.endpoints(value));
-        let file = file?;
         Some(Config {
             listen: self.listen(file.listen.as_ref()),
             conversation: self.conversation(file.conversation.as_ref()),
             user: file.user.map(Spanned::into_inner),
             log_level: file.log_level,
             log_format: file.log_format,
-            limits: limits.unwrap_or_default().into(),
+            limits,
             endpoints,
         })
     }
@@ -102,11 +107,15 @@ impl<'t> Reader<'t> {
         endpoints
     }
 
-    /// Whether an entry is new; one that is not gives a doubt.
+    /// Whether an entry is new; one that is not gives a doubt, and the first
+    /// that does not fit beside the mapper's own is a mistake.
     pub fn is_new(&mut self, span: &Span, entry: &Entry) -> bool {
         let key = (entry.object(), entry.tower().to_vec());
         let Some(first) = self.seen.get(&key) else {
             self.seen.insert(key, span.start);
+            if self.seen.len() == self.most_entries {
+                self.mistake(span.clone(), Problem::Entries(self.most_entries));
+            }
             return true;
         };
         let problem = Problem::Duplicate(line(self.text, *first));
@@ -143,6 +152,23 @@ impl<'t> Reader<'t> {
         texts.iter().filter_map(one).collect()
     }
 
+    /// A table in which every key may be left out; each is read by itself, so
+    /// that a mistake in one hides no other.
+    fn keys<T: DeserializeOwned + Default>(&mut self, written: Spanned<DeValue>) -> T {
+        let span = written.span();
+        let whole = match written.into_inner() {
+            DeValue::Table(table) => {
+                let right = |pair: &(Spanned<DeString>, Spanned<DeValue>)| {
+                    let alone = DeValue::Table(DeTable::from_iter([pair.clone()]));
+                    self.table::<T>(Spanned::new(span.clone(), alone)).is_some()
+                };
+                DeValue::Table(table.into_iter().filter(right).collect())
+            }
+            other => other,
+        };
+        self.table(Spanned::new(span, whole)).unwrap_or_default()
+    }
+
     /// A table of the form `T`.
     fn table<T: DeserializeOwned>(&mut self, written: Spanned<DeValue>) -> Option<T> {
         let span = written.span();
@@ -153,9 +179,38 @@ impl<'t> Reader<'t> {
     /// when they do not say.
     fn form<T>(&mut self, result: Result<T, toml::de::Error>, place: Span) -> Option<T> {
         let note = |error: toml::de::Error| {
-            let problem = Problem::Form(error.message().to_owned());
+            let problem = Problem::Form(in_words_of_toml(error.message()));
             self.mistake(error.span().unwrap_or(place), problem);
         };
         result.map_err(note).ok()
     }
+}
+
+/// How messages of serde and toml begin, and the same in the words of TOML.
+const BEGINNINGS: [(&str, &str); 6] = [
+    ("unknown field ", "unknown key "),
+    ("missing field ", "missing key "),
+    ("unknown variant ", "unknown value "),
+    ("invalid type: sequence,", "invalid type: list,"),
+    ("invalid type: map,", "invalid type: table,"),
+    ("wanted string or table", "invalid type, expected a string"),
+];
+
+/// How they end, and the same in the words of TOML.
+const ENDS: [(&str, &str); 2] = [
+    ("a sequence", "a list"),
+    ("a nonzero usize", "a whole number of at least 1"),
+];
+
+/// A message of serde or toml, which may speak of types of Rust, in the words
+/// of TOML. Values that it quotes stand between beginning and end.
+fn in_words_of_toml(message: &str) -> String {
+    let begin = |(from, to): &(&str, &str)| Some(format!("{to}{}", message.strip_prefix(from)?));
+    let begun = BEGINNINGS.iter().find_map(begin);
+    let message = begun.unwrap_or_else(|| message.to_owned());
+    let end = |(from, to): &(&str, &str)| {
+        let before = message.strip_suffix(from)?.strip_suffix("expected ")?;
+        Some(format!("{before}expected {to}"))
+    };
+    ENDS.iter().find_map(end).unwrap_or(message)
 }
