@@ -1,0 +1,373 @@
+//! Clients that other people wrote, against `epmapperd` with registries of 1, 13, 499, 500, 501 and 1,500 entries.
+//!
+//! Each test has loopback addresses of its own, 127.0.TEST.REGISTRY, and port 135 there. dumpcap records
+//! every session, and tshark must find no fault with what the daemon sent.
+
+#![cfg(feature = "daemon")]
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "interop/impacket.rs"]
+mod impacket;
+#[path = "interop/programs.rs"]
+mod programs;
+#[path = "interop/recording.rs"]
+mod recording;
+#[path = "interop/registry.rs"]
+mod registry;
+#[path = "interop/rpcclient.rs"]
+mod rpcclient;
+#[path = "interop/samba.rs"]
+mod samba;
+
+use std::fmt::Debug;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::thread;
+
+use daemon::Daemon;
+use recording::{Recording, Sent};
+use registry::{Entry, Registry, SIZES};
+
+/// ept_s_not_registered.
+const NOT_REGISTERED: u64 = 0x16c9_a0d6;
+
+#[test]
+fn rpcclient_lookup_lists_every_entry_once_and_ends() {
+    let Some(rpcclient) = programs::find("rpcclient") else {
+        return;
+    };
+    let sent = with_each_registry(20, "windows", |session| {
+        rpcclient::lists_all(session, &rpcclient)
+    });
+    for (size, sent) in sent {
+        // One entry a page, and the empty page that ends the walk.
+        assert_eq!(
+            (sent.entries, sent.lookups),
+            (size, size + 1),
+            "entries and pages of {size}"
+        );
+    }
+}
+
+#[test]
+fn rpcclient_map_finds_by_name() {
+    let Some(rpcclient) = programs::find("rpcclient") else {
+        return;
+    };
+    with_each_registry(21, "windows", |session| {
+        rpcclient::maps(session, &rpcclient)
+    });
+}
+
+#[test]
+fn impacket_rpcdump_receives_every_entry() {
+    let Some(rpcdump) = programs::find_in_environment("rpcdump.py") else {
+        return;
+    };
+    with_each_registry(22, "windows", |session| {
+        impacket::rpcdump_counts_all(session, &rpcdump)
+    });
+}
+
+#[test]
+fn impacket_lookup_finds_what_each_inquiry_type_and_version_option_means() {
+    let Some(python) = programs::find_in_environment("python3") else {
+        return;
+    };
+    with_each_registry(23, "windows", |session| {
+        impacket::looks_up(session, &python)
+    });
+}
+
+#[test]
+fn impacket_map_gets_the_address_that_it_dialled() {
+    let Some(python) = programs::find_in_environment("python3") else {
+        return;
+    };
+    with_each_registry(24, "windows", |session| impacket::maps(session, &python));
+}
+
+#[test]
+fn python_samba_without_endpoint_arrives_at_the_mapped_port() {
+    let Some(python) = programs::find_python_samba() else {
+        return;
+    };
+    with_each_registry(25, "windows", |session| {
+        samba::python_arrives(session, &python)
+    });
+}
+
+#[test]
+fn smbtorture_mgmt_reaches_the_management_of_the_mapper_itself() {
+    let Some(smbtorture) = programs::find("smbtorture") else {
+        return;
+    };
+    with_each_registry(26, "windows", |session| {
+        samba::mgmt_reaches_the_mapper(session, &smbtorture)
+    });
+}
+
+#[test]
+fn smbtorture_epmapper_passes_in_the_samba_conversation() {
+    let Some(smbtorture) = programs::find("smbtorture") else {
+        return;
+    };
+    with_each_registry(27, "samba", |session| {
+        samba::epmapper_passes(session, &smbtorture, "")
+    });
+}
+
+#[test]
+fn smbtorture_epmapper_passes_in_big_endian() {
+    let Some(smbtorture) = programs::find("smbtorture") else {
+        return;
+    };
+    with_each_registry(28, "samba", |session| {
+        samba::epmapper_passes(session, &smbtorture, ",bigendian")
+    });
+}
+
+#[test]
+fn smbtorture_sees_every_entry_in_the_samba_conversation() {
+    let Some(smbtorture) = programs::find("smbtorture") else {
+        return;
+    };
+    let sent = with_each_registry(29, "samba", |session| {
+        samba::torture(session, &smbtorture, "", &["Lookup_simple"]);
+    });
+    for (size, sent) in sent {
+        // Ten entries a page; the last page comes with the status that ends the walk.
+        assert_eq!(
+            (sent.entries, sent.lookups),
+            (size, size.div_ceil(10)),
+            "entries and pages of {size}"
+        );
+    }
+}
+
+#[test]
+fn nmap_names_the_service() {
+    let Some(nmap) = programs::find("nmap") else {
+        return;
+    };
+    with_each_registry(30, "windows", |session| nmap_names(session, &nmap));
+}
+
+#[test]
+fn one_daemon_serves_all_clients_in_one_recorded_session() {
+    let (Some(rpcclient), Some(smbtorture)) =
+        (programs::find("rpcclient"), programs::find("smbtorture"))
+    else {
+        return;
+    };
+    let (Some(nmap), Some(python)) = (programs::find("nmap"), programs::find_python_samba()) else {
+        return;
+    };
+    let Some(impacket) = programs::find_in_environment("python3") else {
+        return;
+    };
+    let Some(rpcdump) = programs::find_in_environment("rpcdump.py") else {
+        return;
+    };
+    let clients: [(&str, Client<'_>); 8] = [
+        ("nmap", &|session| nmap_names(session, &nmap)),
+        ("epmlookup", &|session| {
+            rpcclient::lists_all(session, &rpcclient)
+        }),
+        ("epmmap", &|session| rpcclient::maps(session, &rpcclient)),
+        ("rpcdump.py", &|session| {
+            impacket::rpcdump_counts_all(session, &rpcdump)
+        }),
+        ("hept_lookup", &|session| {
+            impacket::looks_up(session, &impacket)
+        }),
+        ("hept_map", &|session| impacket::maps(session, &impacket)),
+        ("python3-samba", &|session| {
+            samba::python_arrives(session, &python)
+        }),
+        ("rpc.mgmt", &|session| {
+            samba::mgmt_reaches_the_mapper(session, &smbtorture)
+        }),
+    ];
+    let mut session = Session::start(Ipv4Addr::new(127, 0, 31, 1), 501, "windows");
+    for (name, client) in clients {
+        client(&session);
+        session.daemon.assert_alive(name);
+    }
+    session.finish();
+}
+
+#[test]
+fn tshark_finds_the_faults_that_the_judge_looks_for() {
+    let Some(rpcclient) = programs::find("rpcclient") else {
+        return;
+    };
+    let session = Session::start(Ipv4Addr::new(127, 0, 32, 1), 13, "windows");
+    rpcclient::maps(&session, &rpcclient);
+    let Some(recording) = session.recording else {
+        return;
+    };
+    let good = recording.finish();
+    let sent = recording::judge(&good).expect("a sound capture");
+    assert!(sent.maps > 0, "answers to ept_map: {sent:?}");
+    let answer = find_map_answer(&good);
+    // Behind the header's 24 octets: handle 20, num_towers, max_count, offset, actual count, referent.
+    let alias = altered(&good, answer + 24 + 20 + 16, &1u32.to_le_bytes());
+    assert!(
+        recording::judge(&alias).is_err_and(|fault| fault.contains("Long frame")),
+        "a referent of the request is an alias"
+    );
+    let many = altered(&good, answer + 24 + 20 + 12, &200u32.to_le_bytes());
+    assert!(
+        recording::judge(&many).is_err_and(|fault| fault.contains("Malformed")),
+        "more towers than octets"
+    );
+}
+
+/// Runs a client against a session, and fails the test where it does not get what it should.
+type Client<'a> = &'a dyn Fn(&Session);
+
+/// A daemon with its registry, recorded.
+struct Session {
+    daemon: Daemon,
+    registry: Registry,
+    /// `None` where dumpcap or tshark are missing.
+    recording: Option<Recording>,
+}
+
+impl Session {
+    fn start(address: Ipv4Addr, size: usize, conversation: &str) -> Session {
+        let recording = Recording::start(address);
+        let registry = Registry::of(size, conversation);
+        let daemon = Daemon::start(address, &registry.config);
+        Session {
+            daemon,
+            registry,
+            recording,
+        }
+    }
+
+    fn address(&self) -> Ipv4Addr {
+        self.daemon.address()
+    }
+
+    /// The registry as a client sees it, with the mapper's own entry.
+    fn entries(&self) -> Vec<Entry> {
+        let address = self.address();
+        self.registry
+            .entries_with_mapper(address)
+            .iter()
+            .map(|entry| entry.seen_at(address))
+            .collect()
+    }
+
+    /// Stops the daemon in good order; returns what it sent, which tshark must find no fault with, where it was recorded.
+    fn finish(mut self) -> Option<Sent> {
+        self.daemon.assert_alive("all clients");
+        let sent = self.recording.map(|recording| {
+            let sent =
+                recording::judge(&recording.finish()).unwrap_or_else(|fault| panic!("{fault}"));
+            assert!(
+                sent.frames > 0,
+                "nothing of the session is in the recording"
+            );
+            sent
+        });
+        let (status, log) = self.daemon.stop();
+        assert!(
+            status.success(),
+            "epmapperd ended with {status}; its log:\n{log}"
+        );
+        sent
+    }
+}
+
+/// Runs a client against each size of registry, all at once; returns what each daemon sent where it was recorded.
+fn with_each_registry(
+    block: u8,
+    conversation: &str,
+    client: impl Fn(&Session) + Sync,
+) -> Vec<(usize, Sent)> {
+    let run = |number: u8, size: usize| {
+        let session = Session::start(Ipv4Addr::new(127, 0, block, number), size, conversation);
+        client(&session);
+        (size, session.finish())
+    };
+    let run = &run;
+    thread::scope(|scope| {
+        let threads = (1..)
+            .zip(SIZES)
+            .map(|(number, size)| scope.spawn(move || run(number, size)));
+        let threads: Vec<_> = threads.collect();
+        let ended: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        let failed = SIZES.iter().zip(&ended).filter(|(_, ended)| ended.is_err());
+        let failed: Vec<_> = failed.map(|(size, _)| size).collect();
+        assert!(
+            failed.is_empty(),
+            "failed with registries of {failed:?} entries: see above"
+        );
+        ended
+            .into_iter()
+            .flatten()
+            .filter_map(|(size, sent)| Some((size, sent?)))
+            .collect()
+    })
+}
+
+fn nmap_names(session: &Session, program: &Path) {
+    let address = session.address().to_string();
+    let arguments = [
+        "-Pn",
+        "-n",
+        "-sV",
+        "--version-intensity",
+        "5",
+        "-p",
+        "135",
+        "-oX",
+        "-",
+        &address,
+    ];
+    let finished = programs::run(program, &arguments, "");
+    finished.assert_success();
+    // As for Samba's own mapper, found by the nak to its probe and not by the port alone.
+    assert!(
+        finished.stdout.contains("<service name=\"msrpc\""),
+        "{finished:#?}"
+    );
+    assert!(
+        finished.stdout.contains("method=\"probed\""),
+        "{finished:#?}"
+    );
+}
+
+/// Offset of the first response with towers of ept_map to rpcclient, which asks in little-endian.
+fn find_map_answer(capture: &[u8]) -> usize {
+    let response = [5, 0, 2, 3, 0x10, 0, 0, 0];
+    let holds_a_tower = |at: &usize| capture.get(at + 24 + 20).is_some_and(|count| *count == 1);
+    let mut found = (0..capture.len()).filter(|at| capture[*at..].starts_with(&response));
+    found.find(holds_a_tower).expect("an answer with one tower")
+}
+
+fn altered(capture: &[u8], at: usize, octets: &[u8]) -> Vec<u8> {
+    let mut capture = capture.to_vec();
+    capture[at..at + octets.len()].copy_from_slice(octets);
+    capture
+}
+
+/// Compares lists, and shows the first difference instead of both.
+#[track_caller]
+fn assert_equal<T: PartialEq + Debug>(found: Vec<T>, expected: Vec<T>) {
+    let different = found
+        .iter()
+        .zip(&expected)
+        .position(|(found, expected)| found != expected);
+    if let Some(at) = different {
+        panic!(
+            "number {at}:\nfound    {:?}\nexpected {:?}",
+            found[at], expected[at]
+        );
+    }
+    assert_eq!(found.len(), expected.len(), "as many as expected");
+}

@@ -1,0 +1,134 @@
+//! Samba's Python bindings and smbtorture against the mapper.
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use crate::Session;
+use crate::programs::{self, Finished};
+use crate::registry::{LSARPC, LSARPC_PORT, Place, hex};
+
+/// A binding without endpoint: asks the mapper and goes where it says.
+pub fn python_arrives(session: &Session, python: &Path) {
+    let binding = format!("ncacn_ip_tcp:{}", session.address());
+    let connect = "import sys\nfrom samba.dcerpc import lsa\nfrom samba.param import LoadParm\n\
+                   lp = LoadParm()\nlp.load('/dev/null')\nlsa.lsarpc(sys.argv[1], lp)\n";
+    let run = || programs::run(python, &["-c", connect, &binding], "");
+    if session.registry.len() == 1 {
+        // What Samba makes of ept_s_not_registered, also before its own mapper.
+        let finished = run();
+        assert!(
+            finished
+                .stderr
+                .contains("No service is operating at the destination port"),
+            "{finished:#?}"
+        );
+        return;
+    }
+    let arrived =
+        first_pdu(TcpListener::bind((session.address(), LSARPC_PORT)).expect("the mapped port"));
+    let finished = run();
+    assert!(
+        !finished.status.success(),
+        "nobody answers the bind: {finished:#?}"
+    );
+    let bind = programs::wait(&arrived, "python3-samba arrives at the mapped port");
+    assert_eq!(bind[..3], [5, 0, 11], "a bind: {}", hex(&bind));
+    let lsarpc = [
+        &LSARPC.uuid.to_bytes_le()[..],
+        &LSARPC.major.to_le_bytes(),
+        &LSARPC.minor.to_le_bytes(),
+    ]
+    .concat();
+    assert!(
+        bind.windows(lsarpc.len()).any(|window| window == lsarpc),
+        "for lsarpc: {}",
+        hex(&bind)
+    );
+}
+
+/// Sends the first PDU of the first connection.
+fn first_pdu(listener: TcpListener) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut pdu = vec![0; 16];
+        stream.read_exact(&mut pdu).expect("a header");
+        pdu.resize(usize::from(u16::from_le_bytes([pdu[8], pdu[9]])), 0);
+        stream.read_exact(&mut pdu[16..]).expect("a whole PDU");
+        sender.send(pdu)
+    });
+    receiver
+}
+
+/// Runs tests of rpc.epmapper, which must succeed.
+pub fn torture(session: &Session, program: &Path, options: &str, tests: &[&str]) -> Finished {
+    let binding = format!("ncacn_ip_tcp:{}[135{options}]", session.address());
+    let names: Vec<String> = tests
+        .iter()
+        .map(|test| format!("rpc.epmapper.epmapper.{test}"))
+        .collect();
+    let arguments = ["-s", "/dev/null", &binding, "-U%"]
+        .into_iter()
+        .chain(names.iter().map(String::as_str));
+    let finished = programs::run(program, &arguments.collect::<Vec<_>>(), "");
+    for test in tests {
+        assert!(
+            finished
+                .stdout
+                .contains(&format!("success: epmapper.{test}\n")),
+            "{test}: {finished:#?}"
+        );
+    }
+    finished.assert_success();
+    finished
+}
+
+/// The tests of rpc.epmapper that register nothing.
+pub fn epmapper_passes(session: &Session, program: &Path, options: &str) {
+    let size = session.registry.len();
+    let mut tests = vec!["Map_simple", "Lookup_simple"];
+    // This one wants a page of two entries that is not the last: it fails before Samba's own mapper with fewer, too.
+    if size > 2 {
+        tests.push("Lookup_terminate_search");
+    }
+    let finished = torture(session, program, options, &tests);
+    assert!(!finished.text().contains("failed"), "{finished:#?}");
+    // It asks for ten at a time, does not look at the last page, and maps what has five floors.
+    let mapped = finished.text().matches("epm_Map results for '").count();
+    let looked_at = session.entries().into_iter().take((size - 1) / 10 * 10);
+    let expected = looked_at
+        .filter(|entry| !matches!(entry.place, Place::Local(_)))
+        .count();
+    assert_eq!(mapped, expected, "{finished:#?}");
+}
+
+/// rpc.mgmt: asks for the management of every interface that Samba knows, among them the mapper's.
+pub fn mgmt_reaches_the_mapper(session: &Session, program: &Path) {
+    let binding = format!("ncacn_ip_tcp:{}[135]", session.address());
+    let finished = programs::run(
+        program,
+        &["-s", "/dev/null", &binding, "-U%", "rpc.mgmt"],
+        "",
+    );
+    let text = finished.text();
+    let own = text
+        .split("Testing pipe '")
+        .find(|part| part.starts_with("epmapper'"))
+        .unwrap_or_default();
+    for said in [
+        "server is listening",
+        "server refused to stop listening",
+        "calls_in",
+        "e1af8308-5d1f-11c9-91a4-08002b14a0fa  version 0x00000003",
+    ] {
+        assert!(own.contains(said), "not {said:?} in {own:?}: {finished:#?}");
+    }
+    if session.registry.len() == 1 {
+        // In the others it finds services mapped to ports where nobody listens.
+        assert!(finished.stdout.contains("success: mgmt\n"), "{finished:#?}");
+        finished.assert_success();
+    }
+}

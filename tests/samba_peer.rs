@@ -1,0 +1,504 @@
+//! `epm` against Samba's own mappers, and the change-over from them to `epmapperd`, as docs/samba.md tells it.
+//!
+//! s3 is samba-dcerpcd with its helper rpcd_epmapper, s4 the `samba` of a domain controller. Each test starts
+//! one of its own, on an address of its own, by tests/samba-peer.sh.
+
+#![cfg(all(feature = "daemon", feature = "tools"))]
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "interop/programs.rs"]
+mod programs;
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use daemon::Daemon;
+use programs::Finished;
+
+/// Exit status of `epm` when nothing is registered.
+const NOTHING_REGISTERED: i32 = 1;
+/// What is mapped in both Sambas, and one interface that is in neither.
+const INTERFACES: [&str; 5] = ["lsarpc", "samr", "wkssvc", "epmapper", "atsvc"];
+/// In how many ways each of them is asked for.
+const PROTOCOL_SEQUENCES: [&str; 4] = ["ncacn_ip_tcp", "ncacn_np", "ncalrpc", "ncacn_http"];
+
+#[test]
+fn lookup_agrees_with_rpcclient_on_samba_dcerpcd() {
+    let Some(peer) = Peer::start(Kind::S3, Ipv4Addr::new(127, 0, 40, 1)) else {
+        return;
+    };
+    peer.lookup_agrees(Kind::S3);
+}
+
+#[test]
+fn lookup_agrees_with_rpcclient_on_a_domain_controller() {
+    let Some(peer) = Peer::start(Kind::S4, Ipv4Addr::new(127, 0, 41, 1)) else {
+        return;
+    };
+    peer.lookup_agrees(Kind::S4);
+}
+
+#[test]
+fn map_agrees_with_rpcclient_on_samba_dcerpcd() {
+    let Some(peer) = Peer::start(Kind::S3, Ipv4Addr::new(127, 0, 42, 1)) else {
+        return;
+    };
+    peer.map_agrees();
+}
+
+#[test]
+fn map_agrees_with_rpcclient_on_a_domain_controller() {
+    let Some(peer) = Peer::start(Kind::S4, Ipv4Addr::new(127, 0, 43, 1)) else {
+        return;
+    };
+    peer.map_agrees();
+}
+
+#[test]
+fn clients_find_samba_dcerpcd_after_the_change_over() {
+    let Some(peer) = Peer::start(Kind::S3, Ipv4Addr::new(127, 0, 44, 1)) else {
+        return;
+    };
+    change_over(&peer, helpers_with_ports);
+}
+
+#[test]
+fn clients_find_a_domain_controller_after_the_change_over() {
+    let Some(peer) = Peer::start(Kind::S4, Ipv4Addr::new(127, 0, 45, 1)) else {
+        return;
+    };
+    change_over(&peer, ports);
+}
+
+/// The steps of docs/samba.md. `services` reads in the export what Samba needs to listen where it did before.
+fn change_over(peer: &Peer, services: impl Fn(&str) -> Vec<String>) {
+    let before = peer.clients_arrive();
+    // 1. Export what Samba's mapper knows, while it still runs.
+    let export = peer.export();
+    // 2. Stop Samba, and start its services without the mapper, on the same ports.
+    peer.script("stop", &[]);
+    peer.script("services", &services(&export));
+    assert!(
+        peer.clients_fail(),
+        "nothing maps: nobody must get anywhere"
+    );
+    // 3. Start epmapperd with the exported file at the same address.
+    let mut daemon = Daemon::start(peer.address, &export);
+    // 4. Clients that are given no endpoint arrive where they did before.
+    assert_eq!(
+        peer.clients_arrive(),
+        before,
+        "the daemon's log:\n{}",
+        daemon.log()
+    );
+    assert_eq!(
+        endpoints(&peer.export()),
+        endpoints(&export),
+        "the new mapper knows what the old one knew"
+    );
+    daemon.assert_alive("all clients");
+    let (status, log) = daemon.stop();
+    assert!(
+        status.success(),
+        "epmapperd ended with {status}; its log:\n{log}"
+    );
+}
+
+/// Samba's two mappers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    S3,
+    S4,
+}
+
+/// A running Samba, stopped when dropped.
+struct Peer {
+    address: Ipv4Addr,
+    folder: TempDir,
+    rpcclient: PathBuf,
+    python: PathBuf,
+    user: String,
+    password: String,
+    domain: String,
+}
+
+/// An entry, or an answer of ept_map, as both programs can tell it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    object: String,
+    interface: String,
+    major: u16,
+    minor: u16,
+    /// String binding with single backslashes and without the address 0.0.0.0, which says nothing.
+    binding: String,
+    annotation: String,
+}
+
+impl Peer {
+    /// Starts a Samba; `None` where it is not installed.
+    fn start(kind: Kind, address: Ipv4Addr) -> Option<Peer> {
+        let (rpcclient, python) = (programs::find("rpcclient")?, programs::find_python_samba()?);
+        // Their package is another one than that of the daemon.
+        let needed = if kind == Kind::S4 {
+            "/usr/share/samba/setup"
+        } else {
+            "/usr/bin/smbpasswd"
+        };
+        programs::find_file(needed)?;
+        let folder = TempDir::new().expect("a folder for Samba");
+        let (user, password, domain) = Default::default();
+        let mut peer = Peer {
+            address,
+            folder,
+            rpcclient,
+            python,
+            user,
+            password,
+            domain,
+        };
+        let kind = if kind == Kind::S3 { "s3" } else { "s4" };
+        let ready = peer
+            .script("start", &[address.to_string(), kind.to_owned()])
+            .stdout;
+        let told = |key: &str| {
+            let word = ready
+                .split_whitespace()
+                .find_map(|word| word.strip_prefix(key));
+            word.unwrap_or_else(|| panic!("no {key} in {ready:?}"))
+                .to_owned()
+        };
+        (peer.user, peer.password, peer.domain) =
+            (told("user="), told("password="), told("domain="));
+        Some(peer)
+    }
+
+    /// Calls tests/samba-peer.sh for the peer's folder.
+    fn script(&self, command: &str, arguments: &[String]) -> Finished {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samba-peer.sh");
+        let all = [command, self.folder()]
+            .into_iter()
+            .chain(arguments.iter().map(String::as_str));
+        let finished = programs::run(&script, &all.collect::<Vec<_>>(), "");
+        finished.assert_success();
+        finished
+    }
+
+    fn folder(&self) -> &str {
+        self.folder.path().to_str().expect("a path in UTF-8")
+    }
+
+    /// The smb.conf for clients.
+    fn client_config(&self) -> String {
+        format!("{}/client.conf", self.folder())
+    }
+
+    fn epm(&self, arguments: &[&str]) -> Finished {
+        programs::run(Path::new(env!("CARGO_BIN_EXE_epm")), arguments, "")
+    }
+
+    /// Asks the mapper by rpcclient, anonymously as always.
+    fn ask(&self, command: &str) -> Finished {
+        let binding = format!("ncacn_ip_tcp:{}[135]", self.address);
+        programs::run(
+            &self.rpcclient,
+            &["-s", "/dev/null", "-U%", &binding, "-c", command],
+            "",
+        )
+    }
+
+    /// What rpcclient lists, in order.
+    fn found(&self) -> Vec<Found> {
+        let finished = self.ask("epmlookup");
+        finished.assert_success();
+        finished
+            .stdout
+            .lines()
+            .filter_map(found_by_rpcclient)
+            .collect()
+    }
+
+    /// What `epm` writes for `epmapperd`.
+    fn export(&self) -> String {
+        let finished = self.epm(&["lookup", &self.address.to_string(), "--config"]);
+        finished.assert_success();
+        finished.stdout
+    }
+
+    fn lookup_agrees(&self, kind: Kind) {
+        let finished = self.epm(&["lookup", &self.address.to_string(), "--json"]);
+        finished.assert_success();
+        let document: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+        let found: Vec<Found> = list(&document, "entries")
+            .iter()
+            .map(found_by_epm)
+            .collect();
+        let mut expected = self.found();
+        assert!(
+            expected.len() > 30,
+            "Samba's mapper lists its services: {expected:#?}"
+        );
+        if kind == Kind::S3 {
+            expected.extend(self.last(&found));
+        }
+        assert_eq!(found, expected);
+    }
+
+    /// The last entry, after what rpcclient's epmmap says of it: samba-dcerpcd sends it together with the status that
+    /// ends the walk, and epmlookup stops there without looking.
+    fn last(&self, found: &[Found]) -> Option<Found> {
+        let last = found.last()?;
+        let (protseq, _) = last.binding.split_once(':')?;
+        let finished = self.ask(&format!("epmmap {} {protseq}", last.annotation));
+        let mut towers = finished.stdout.lines().filter_map(mapped_by_rpcclient);
+        let known = towers.find(|tower| tower.binding == last.binding)?;
+        Some(Found {
+            object: last.object.clone(),
+            annotation: last.annotation.clone(),
+            ..known
+        })
+    }
+
+    fn map_agrees(&self) {
+        let mut mapped = 0;
+        for interface in INTERFACES {
+            for protseq in PROTOCOL_SEQUENCES {
+                let towers = self.ask(&format!("epmmap {interface} {protseq}")).stdout;
+                let expected: Vec<Found> = towers.lines().filter_map(mapped_by_rpcclient).collect();
+                let finished = self.epm(&[
+                    "map",
+                    &self.address.to_string(),
+                    interface,
+                    "--protseq",
+                    protseq,
+                    "--json",
+                ]);
+                mapped += expected.len();
+                assert_eq!(
+                    mapped_by_epm(&finished),
+                    expected,
+                    "{interface} over {protseq}: {finished:#?}\n{towers}"
+                );
+            }
+        }
+        assert!(mapped > 5, "only {mapped} towers");
+    }
+
+    /// Lets rpcclient and python3-samba call lsarpc and samr without telling them a port; what they say of it.
+    fn clients_arrive(&self) -> Vec<String> {
+        let lsarpc = self.client("lsaquery");
+        // Samba's lsarpc denies a policy over TCP, which only lsarpc itself can say; rpcclient "could not initialise" else.
+        assert!(
+            lsarpc.text().contains("result was NT_STATUS_ACCESS_DENIED"),
+            "{lsarpc:#?}"
+        );
+        let samr = self.client("enumdomains");
+        assert!(
+            samr.stdout.contains(&format!("name:[{}]", self.domain)),
+            "{samr:#?}"
+        );
+        let python = self.python_client();
+        python.assert_success();
+        assert!(python.stdout.contains("lsarpc: bound"), "{python:#?}");
+        assert!(python.stdout.contains(&self.domain), "{python:#?}");
+        vec![lsarpc.stdout, samr.stdout, python.stdout]
+    }
+
+    /// Whether none of those clients gets as far as a service.
+    fn clients_fail(&self) -> bool {
+        let lost = |command| self.client(command).text().contains("Could not initialise");
+        lost("lsaquery") && lost("enumdomains") && !self.python_client().status.success()
+    }
+
+    /// rpcclient as the user, given no endpoint.
+    fn client(&self, command: &str) -> Finished {
+        let (user, binding) = (
+            format!("-U{}%{}", self.user, self.password),
+            format!("ncacn_ip_tcp:{}", self.address),
+        );
+        programs::run(
+            &self.rpcclient,
+            &["-s", &self.client_config(), &user, &binding, "-c", command],
+            "",
+        )
+    }
+
+    fn python_client(&self) -> Finished {
+        let (script, config, address) = (
+            programs::script("samba_services.py"),
+            self.client_config(),
+            self.address.to_string(),
+        );
+        programs::run(
+            &self.python,
+            &[
+                &script,
+                &config,
+                &address,
+                &self.user,
+                &self.password,
+                &self.domain,
+            ],
+            "",
+        )
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samba-peer.sh");
+        if self.folder.path().join("peer.pid").exists() {
+            let _ = programs::run(&script, &["stop", self.folder()], "");
+        }
+    }
+}
+
+/// Which helper of samba-dcerpcd listened where: it names its local endpoint after itself.
+fn helpers_with_ports(export: &str) -> Vec<String> {
+    let mut helpers = BTreeSet::new();
+    for endpoint in endpoints(export) {
+        let bindings = bindings(&endpoint);
+        let local = bindings
+            .iter()
+            .find_map(|binding| between(binding, "ncalrpc:["));
+        let port = bindings
+            .iter()
+            .find_map(|binding| between(binding, "ncacn_ip_tcp:["));
+        helpers.extend(
+            local
+                .zip(port)
+                .map(|(helper, port)| format!("{helper}={port}")),
+        );
+    }
+    assert!(helpers.len() > 1, "helpers with ports: {helpers:?}");
+    helpers.into_iter().collect()
+}
+
+/// The TCP ports of the services. The mapper's own is there with the management interface, which Samba registers too.
+fn ports(export: &str) -> Vec<String> {
+    let bindings = endpoints(export)
+        .iter()
+        .flat_map(bindings)
+        .collect::<BTreeSet<_>>();
+    let ports = bindings
+        .iter()
+        .filter_map(|binding| between(binding, "ncacn_ip_tcp:["));
+    let ports: Vec<_> = ports.filter(|port| port != "135").collect();
+    assert!(ports.len() > 1, "ports: {ports:?}");
+    ports
+}
+
+/// The `[[endpoint]]` tables of an export, without its comments.
+fn endpoints(export: &str) -> Vec<toml::Value> {
+    let table: toml::Table = export.parse().expect("TOML");
+    table["endpoint"]
+        .as_array()
+        .expect("an array of tables")
+        .clone()
+}
+
+fn bindings(endpoint: &toml::Value) -> Vec<String> {
+    let bindings = endpoint["bindings"].as_array().expect("bindings");
+    bindings
+        .iter()
+        .map(|binding| binding.as_str().expect("text").to_owned())
+        .collect()
+}
+
+/// What stands between a beginning and the closing bracket.
+fn between(binding: &str, beginning: &str) -> Option<String> {
+    Some(
+        binding
+            .strip_prefix(beginning)?
+            .strip_suffix(']')?
+            .to_owned(),
+    )
+}
+
+/// Reads a line of epmlookup: `OBJECT BINDING: ANNOTATION`.
+fn found_by_rpcclient(line: &str) -> Option<Found> {
+    let (object, rest) = line.split_once(' ')?;
+    let (binding, annotation) = rest.split_once("]: ")?;
+    Some(Found {
+        object: object.to_owned(),
+        annotation: annotation.to_owned(),
+        ..binding_of_rpcclient(binding)?
+    })
+}
+
+/// Reads a line of epmmap: `tower[NUMBER] BINDING`.
+fn mapped_by_rpcclient(line: &str) -> Option<Found> {
+    let (_, binding) = line.strip_prefix("tower[")?.split_once("] ")?;
+    binding_of_rpcclient(binding.strip_suffix(']')?)
+}
+
+/// Takes `PROTSEQ:ADDRESS[ENDPOINT,abstract_syntax=UUID/0xMINORMAJOR` apart.
+fn binding_of_rpcclient(binding: &str) -> Option<Found> {
+    let (binding, interface) = binding.split_once(",abstract_syntax=")?;
+    let (interface, version) = interface.split_once("/0x")?;
+    let version = u32::from_str_radix(version, 16).ok()?;
+    let [high, low] =
+        [version >> 16, version & 0xffff].map(|half| u16::try_from(half).expect("16 bits"));
+    Some(Found {
+        object: String::new(),
+        interface: interface.to_owned(),
+        major: low,
+        minor: high,
+        binding: format!("{}]", binding.replace(":0.0.0.0[", ":[")),
+        annotation: String::new(),
+    })
+}
+
+/// Reads one entry of `epm lookup --json`.
+fn found_by_epm(entry: &Value) -> Found {
+    let object = entry["object"]
+        .as_str()
+        .unwrap_or("00000000-0000-0000-0000-000000000000");
+    Found {
+        object: object.to_owned(),
+        annotation: text(entry, "annotation").to_owned(),
+        ..tower_of_epm(entry)
+    }
+}
+
+/// Reads the answer of `epm map --json`, which has nothing to say when nothing is registered.
+fn mapped_by_epm(finished: &Finished) -> Vec<Found> {
+    if finished.status.code() == Some(NOTHING_REGISTERED) {
+        return Vec::new();
+    }
+    finished.assert_success();
+    let document: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    list(&document, "towers").iter().map(tower_of_epm).collect()
+}
+
+fn tower_of_epm(tower: &Value) -> Found {
+    let (major, minor) = text(tower, "version").split_once('.').expect("MAJOR.MINOR");
+    Found {
+        object: String::new(),
+        interface: text(tower, "interface").to_owned(),
+        major: major.parse().expect("a number"),
+        minor: minor.parse().expect("a number"),
+        binding: text(tower, "binding")
+            .replace("\\\\", "\\")
+            .replace(":0.0.0.0[", ":["),
+        annotation: String::new(),
+    }
+}
+
+#[track_caller]
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("no text {key:?} in {value}"))
+}
+
+#[track_caller]
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key]
+        .as_array()
+        .unwrap_or_else(|| panic!("no list {key:?} in {value}"))
+}
