@@ -344,6 +344,25 @@ fn root_becomes_the_user_and_keeps_no_capability() {
 }
 
 #[test]
+fn root_with_few_capabilities_becomes_the_user_as_well() {
+    if nobody().is_none() {
+        return;
+    }
+    // As a hardened unit starts it: what listening and changing users need.
+    let file = ConfigFile::new(&format!("user = \"{NOBODY}\"\n"));
+    let mut command = Command::new("setpriv");
+    command.arg("--bounding-set=-all,+net_bind_service,+setuid,+setgid");
+    command.arg(env!("CARGO_BIN_EXE_epmapperd"));
+    command.arg("--config").arg(file.path());
+    let run = Run::spawn(command.args(["--listen", "ncacn_ip_tcp:127.0.0.97[135]"]));
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert_eq!(run.status(set), "0000000000000000", "{set}");
+    }
+    assert_eq!(run.status("NoNewPrivs"), "1");
+    assert_eq!(Peer::bound(run.address()).annotations(), [OWN]);
+}
+
+#[test]
 fn every_thread_has_changed() {
     if nobody().is_none() {
         return;

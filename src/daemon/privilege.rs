@@ -5,7 +5,7 @@
 //! keep the old ones. Afterwards no set holds a capability and none can come
 //! back.
 
-use caps::CapSet;
+use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::unistd::{self, Gid, Uid, User};
@@ -96,15 +96,19 @@ impl Account {
     /// Becomes this user for good: its user id, its primary group alone, no
     /// capability in any set, and no way to gain one by running a program.
     ///
-    /// A process that is not root keeps ids and groups, which are this user's
-    /// already, and a bounding set, which it may not shrink and which means
-    /// nothing without new privileges.
+    /// A process that is not root keeps its groups. A bounding set that it may
+    /// not shrink, for want of CAP_SETPCAP, stays: it means nothing without new
+    /// privileges.
     ///
     /// # Errors
     /// `Step` names the one that failed; the process must not go on then.
     pub fn assume(&self) -> Result<(), PrivilegeError> {
         if unistd::geteuid().is_root() {
             self.change_ids()?;
+        } else {
+            // Root may still be the real or the saved user id.
+            let Account { uid, .. } = *self;
+            self.step("setresuid", unistd::setresuid(uid, uid, uid))?;
         }
         // Ambient first: what is not permitted and inheritable cannot be ambient.
         for (step, set) in [
@@ -122,7 +126,9 @@ impl Account {
         let Account { uid, gid, .. } = *self;
         self.step("setgroups", unistd::setgroups(&[gid]))?;
         self.step("setresgid", unistd::setresgid(gid, gid, gid))?;
-        self.step("bounding set", caps::clear(None, CapSet::Bounding))?;
+        if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(true) {
+            self.step("bounding set", caps::clear(None, CapSet::Bounding))?;
+        }
         self.step("setresuid", unistd::setresuid(uid, uid, uid))
     }
 
