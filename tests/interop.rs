@@ -318,6 +318,7 @@ fn with_each_registry(
 fn nmap_names(session: &Session, program: &Path) {
     let address = session.address().to_string();
     let arguments = [
+        "--unprivileged",
         "-Pn",
         "-n",
         "-sV",

@@ -143,13 +143,11 @@ impl Peer {
     /// Starts a Samba; `None` where it is not installed.
     fn start(kind: Kind, address: Ipv4Addr) -> Option<Peer> {
         let (rpcclient, python) = (programs::find("rpcclient")?, programs::find_python_samba()?);
-        // Their package is another one than that of the daemon.
-        let needed = if kind == Kind::S4 {
-            "/usr/share/samba/setup"
-        } else {
-            "/usr/bin/smbpasswd"
-        };
-        programs::find_file(needed)?;
+        programs::find_file("/usr/sbin/smbd")?;
+        if kind == Kind::S4 {
+            // What a domain controller is made from has a package of its own.
+            programs::find_file("/usr/share/samba/setup")?;
+        }
         let folder = TempDir::new().expect("a folder for Samba");
         let (user, password, domain) = Default::default();
         let mut peer = Peer {

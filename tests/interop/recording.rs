@@ -74,6 +74,7 @@ impl Recording {
         let mut dumpcap = Command::new(dumpcap)
             .args([
                 "-q",
+                "-p",
                 "-i",
                 "lo",
                 "-B",
