@@ -445,9 +445,12 @@ impl Connection {
         let drain = async {
             self.stream.shutdown().await.ok()?;
             let mut dropped = 0;
-            let mut octets = [0; 4096];
             while dropped < LINGER_OCTETS {
-                match self.stream.read(&mut octets).await.ok()? {
+                // The input's own buffer: one in here would be part of every
+                // connection's task.
+                self.input.clear();
+                self.input.reserve(READ_SIZE);
+                match self.stream.read_buf(&mut self.input).await.ok()? {
                     0 => return None,
                     len => dropped += len,
                 }
