@@ -34,7 +34,8 @@ pub struct Settings {
     pub secondary_address: Arc<str>,
     /// The longest request fragment taken, and the most that is negotiated.
     pub max_frag: u16,
-    /// Stub octets of one call, and of all calls that wait, at most.
+    /// Stub octets of one call at most; once the calls that wait have as many
+    /// together, no further one is taken.
     pub max_call: usize,
     /// Calls that wait for their turn, at most; further PDUs stay unread.
     pub max_waiting: usize,
@@ -198,7 +199,9 @@ impl Association {
     /// Takes whole PDUs out of `octets` while the limits allow; the rest stays.
     ///
     /// To be called again after events were taken and octets were sent, as long
-    /// as `octets` may hold PDUs that the limits kept back.
+    /// as `octets` may hold PDUs that the limits kept back. The machine's own
+    /// answers (to an alter_context, or faults) are queued whatever waits to be
+    /// sent: read from the peer only what fits, and send before reading more.
     pub fn receive(&mut self, now: Instant, octets: &mut BytesMut) {
         while self.has_room() {
             let max_frag = self.settings.max_frag;
@@ -223,6 +226,7 @@ impl Association {
     pub fn poll_event(&mut self) -> Option<Event> {
         if let State::Joining(joining) = &self.state
             && !self.join_asked
+            && self.closed.is_none()
         {
             self.join_asked = true;
             let group = joining.agreed.group;
@@ -247,6 +251,9 @@ impl Association {
         let State::Joining(mut joining) = std::mem::replace(&mut self.state, State::New) else {
             return;
         };
+        if self.closed.is_some() {
+            return;
+        }
         let Some(group) = group else {
             self.closed = self
                 .refuse(&joining.header, RejectReason::NOT_SPECIFIED)

@@ -24,6 +24,10 @@ impl Transmit {
             self.octets.clear();
             self.octets.shrink_to(KEPT);
             self.sent = 0;
+        } else if self.sent > self.octets.len() / 2 {
+            // Whoever never sends all does not make it grow for ever.
+            self.octets.drain(..self.sent);
+            self.sent = 0;
         }
     }
 
@@ -51,5 +55,17 @@ mod tests {
         transmit.buffer().extend_from_slice(b"gh");
         transmit.advance(6);
         assert_eq!((transmit.peek(), transmit.len()), (None, 0));
+    }
+
+    #[test]
+    fn what_never_runs_empty_does_not_grow() {
+        let mut transmit = Transmit::default();
+        transmit.buffer().extend_from_slice(b"x");
+        for _ in 0..10_000 {
+            transmit.buffer().extend_from_slice(&[0; 100]);
+            transmit.advance(100);
+        }
+        assert_eq!(transmit.len(), 1);
+        assert!(transmit.octets.len() <= 202, "{}", transmit.octets.len());
     }
 }
