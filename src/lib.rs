@@ -35,3 +35,5 @@ pub mod transport;
 pub mod cli;
 #[cfg(feature = "daemon")]
 pub mod daemon;
+
+pub mod fuzzing;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may name besides itself. The order is the data's way.
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 10] = [
     ("wire", &[]),
     ("proto", &["wire"]),
     ("registry", &["wire"]),
@@ -29,6 +29,7 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
         ],
     ),
     ("cli", &["wire", "client"]),
+    ("fuzzing", &["wire", "proto", "registry", "service"]),
 ];
 
 /// Packages that the core may name.

@@ -1,0 +1,215 @@
+//! Stubs of ept and mgmt, and what the services make of them.
+
+use super::Choices;
+use super::registry::{OBJECTS, some_entry};
+use crate::registry::{HandleLimits, Handles, Inquiry, Operation, Position, Table, Walk};
+use crate::service::{self, Conversation, Reply};
+use crate::wire::ept::{
+    self, DeleteRequest, HandleFreeRequest, HandleFreeResponse, InqObjectResponse, InsertRequest,
+    LookupRequest, LookupResponse, MapAuthRequest, MapRequest, MapResponse, MgmtDeleteRequest,
+    StatusResponse,
+};
+use crate::wire::mgmt::{
+    self, InqIfIdsResponse, InqPrincNameRequest, InqPrincNameResponse, InqStatsRequest,
+    InqStatsResponse, IsServerListeningResponse, StopServerListeningResponse,
+};
+use crate::wire::{ByteOrder, Input, Output, SyntaxId};
+use std::cell::OnceCell;
+use std::net::Ipv4Addr;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// Target `ept_stub`: every request and response of ept and mgmt, and what the
+/// services make of it, in both byte orders.
+pub fn ept_stub(octets: &[u8]) {
+    for order in [ByteOrder::Little, ByteOrder::Big] {
+        let stub = Input::new(octets, order);
+        check_stubs(stub);
+        for conversation in [
+            Conversation::Windows,
+            Conversation::Samba,
+            Conversation::Dce,
+        ] {
+            check_services(conversation, stub);
+        }
+    }
+}
+
+/// What decodes encodes to what decodes alike, and encoding is settled then.
+macro_rules! check_stub {
+    ($stub:expr, $($type:ty),*) => {$(
+        if let Ok(value) = <$type>::decode($stub) {
+            let order = $stub.order();
+            let octets = encoded(order, |out| value.encode(out));
+            let again = <$type>::decode(Input::new(&octets, order));
+            assert_eq!(again.as_ref(), Ok(&value));
+            assert_eq!(encoded(order, |out| value.encode(out)), octets);
+        }
+    )*};
+}
+
+/// Octets that `encode` writes.
+fn encoded(order: ByteOrder, encode: impl FnOnce(&mut Output)) -> Vec<u8> {
+    let mut octets = Vec::new();
+    encode(&mut Output::new(&mut octets, order));
+    octets
+}
+
+/// The laws of every stub.
+fn check_stubs(stub: Input) {
+    check_stub!(
+        stub,
+        InsertRequest,
+        DeleteRequest,
+        StatusResponse,
+        LookupRequest,
+        LookupResponse,
+        MapRequest,
+        MapResponse,
+        HandleFreeRequest,
+        HandleFreeResponse,
+        InqObjectResponse,
+        MgmtDeleteRequest,
+        MapAuthRequest,
+        InqIfIdsResponse,
+        InqStatsRequest,
+        InqStatsResponse,
+        IsServerListeningResponse,
+        StopServerListeningResponse,
+        InqPrincNameRequest,
+        InqPrincNameResponse
+    );
+    if let Ok(response) = LookupResponse::decode(stub) {
+        assert!(response.entries.len() <= ept::MAX_ENTRIES as usize);
+    }
+}
+
+/// Handles that one group may have here.
+const OPEN_HANDLES: usize = 2;
+
+/// Every operation of both services answers with a stub that is its own.
+fn check_services(conversation: Conversation, stub: Input) {
+    let now = Instant::now();
+    let mut handles = Handles::new(HandleLimits {
+        open: OPEN_HANDLES,
+        ..HandleLimits::default()
+    });
+    open_asked_handles(&mut handles, now, stub);
+    for opnum in 0..10 {
+        let call = service_call(&mut handles, now, opnum, stub);
+        let reply = TABLE.with(|table| {
+            let table = table.get_or_init(sample_table);
+            service::ept::call(table, conversation, call)
+        });
+        check_ept_reply(opnum, stub.order(), &reply);
+        assert!(handles.len() <= OPEN_HANDLES);
+    }
+    let view = mgmt_view();
+    for opnum in 0..6 {
+        let call = service_call(&mut handles, now, opnum, stub);
+        let reply = service::mgmt::call(&view, conversation, call);
+        check_mgmt_reply(opnum, stub.order(), &reply);
+    }
+}
+
+thread_local! {
+    /// The table that the services answer from.
+    static TABLE: OnceCell<Table> = const { OnceCell::new() };
+}
+
+/// A table with some of everything that `some_entry` makes.
+fn sample_table() -> Table {
+    let mut table = Table::new(OBJECTS[1], 100);
+    for choice in 0..48u16 {
+        let entry = some_entry(&mut Choices(&(choice * 977).to_le_bytes()));
+        table.insert(entry).expect("there is room");
+    }
+    table
+}
+
+/// What mgmt tells.
+fn mgmt_view() -> service::mgmt::View<'static> {
+    service::mgmt::View {
+        interfaces: &[SyntaxId::EPT],
+        statistics: [1, 2, 3, 4],
+    }
+}
+
+/// A call of a service.
+fn service_call<'a>(
+    handles: &'a mut Handles,
+    now: Instant,
+    opnum: u16,
+    stub: Input<'a>,
+) -> service::Call<'a> {
+    service::Call {
+        now,
+        opnum,
+        object: None,
+        transfer_syntax: SyntaxId::NDR,
+        stub,
+        dialled: Some(Ipv4Addr::LOCALHOST),
+        handles,
+        fresh: &|| Uuid::from_u128(1),
+    }
+}
+
+/// Makes the handle that a request names one of ours, so that its walk goes on.
+fn open_asked_handles(handles: &mut Handles, now: Instant, stub: Input) {
+    let lookup = LookupRequest::decode(stub).map(|asked| (Operation::Lookup, asked.handle));
+    let map = MapRequest::decode(stub).map(|asked| (Operation::Map, asked.handle));
+    for (operation, handle) in [lookup, map].into_iter().flatten() {
+        let position = TABLE.with(|table| {
+            let mut walk = table
+                .get_or_init(sample_table)
+                .lookup(&Inquiry::All, Position::START);
+            let passed = usize::from(handle.uuid.as_bytes()[0] % 64);
+            walk.nth(passed)
+                .map_or(Position::START, |(position, _)| position)
+        });
+        handles.keep(
+            now,
+            handle.uuid,
+            Walk {
+                operation,
+                position,
+            },
+        );
+    }
+}
+
+/// The stub decodes as the response of its operation, and nothing is left.
+macro_rules! check_response {
+    ($octets:expr, $order:expr, $type:ty) => {{
+        let value = <$type>::decode(Input::new($octets, $order)).expect("a response of ours");
+        assert_eq!(&encoded($order, |out| value.encode(out)), $octets);
+    }};
+}
+
+/// The laws of a reply of ept.
+fn check_ept_reply(opnum: u16, order: ByteOrder, reply: &Reply) {
+    let Reply::Response(octets) = reply else {
+        return;
+    };
+    match opnum {
+        ept::LOOKUP => check_response!(octets, order, LookupResponse),
+        ept::MAP => check_response!(octets, order, MapResponse),
+        ept::LOOKUP_HANDLE_FREE => check_response!(octets, order, HandleFreeResponse),
+        ept::INQ_OBJECT => check_response!(octets, order, InqObjectResponse),
+        _ => check_response!(octets, order, StatusResponse),
+    }
+}
+
+/// The laws of a reply of mgmt.
+fn check_mgmt_reply(opnum: u16, order: ByteOrder, reply: &Reply) {
+    let Reply::Response(octets) = reply else {
+        return;
+    };
+    match opnum {
+        mgmt::INQ_IF_IDS => check_response!(octets, order, InqIfIdsResponse),
+        mgmt::INQ_STATS => check_response!(octets, order, InqStatsResponse),
+        mgmt::IS_SERVER_LISTENING => check_response!(octets, order, IsServerListeningResponse),
+        mgmt::STOP_SERVER_LISTENING => check_response!(octets, order, StopServerListeningResponse),
+        _ => check_response!(octets, order, InqPrincNameResponse),
+    }
+}
