@@ -121,15 +121,20 @@ pub enum Closed {
 /// What waits for its turn, in the order that it came.
 #[derive(Debug)]
 enum Queued {
+    /// A call to be handed out.
     Call(Call),
+    /// A PDU of the machine's own, to be sent.
     Answer(Vec<u8>),
 }
 
 /// A bind that waits for its association group.
 #[derive(Debug)]
 struct Joining {
+    /// The bind's header, which its answer repeats.
     header: Header,
+    /// What it will have agreed on; the group as asked for.
     agreed: Agreed,
+    /// The answers to its contexts.
     answers: Answers,
 }
 
@@ -147,17 +152,29 @@ enum State {
 /// The server's end of one connection.
 #[derive(Debug)]
 pub struct Association {
+    /// What it may.
     settings: Arc<Settings>,
+    /// How far it came.
     state: State,
+    /// Why nothing more is read, if so.
     closed: Option<Closed>,
+    /// What context ids mean.
     contexts: ContextTable,
+    /// The call that is not complete.
     assembly: Option<Assembly>,
+    /// What waits behind the call that is being answered.
     queue: VecDeque<Queued>,
+    /// Octets of stub in the queue.
     queued_stub: usize,
+    /// Whether the bind's group was asked for.
     join_asked: bool,
+    /// Whether a call is being answered.
     executing: bool,
+    /// What is to be sent.
     transmit: Transmit,
+    /// When the last whole PDU came, or the connection began.
     last_pdu: Instant,
+    /// What happened since the last look.
     counts: Counts,
 }
 
@@ -405,11 +422,13 @@ impl Association {
         }
     }
 
+    /// Appends one PDU of the machine's own.
     fn send(&mut self, octets: &[u8]) {
         self.transmit.buffer().extend_from_slice(octets);
         self.counts.sent += 1;
     }
 
+    /// A bind_nak, and the end of the connection.
     fn refuse(&mut self, header: &Header, reason: RejectReason) -> Step {
         self.send_in_turn(answer::reject(header, reason));
         Err(Closed::Refused)
@@ -420,6 +439,7 @@ impl Association {
         self.fault_and_close(about, FaultStatus::PROTO_ERROR, did_not_execute)
     }
 
+    /// A fault, and the end of the connection.
     fn fault_and_close(
         &mut self,
         about: About,
@@ -430,6 +450,7 @@ impl Association {
         Err(Closed::Violation)
     }
 
+    /// Appends a response in fragments that the client takes.
     fn respond(&mut self, call: &Call, stub: &[u8]) {
         // A call exists only on a bound connection.
         if let State::Bound(Agreed { send_limit, .. }) = self.state {

@@ -108,22 +108,34 @@ pub enum ProtocolError {
 /// What the client waits for.
 #[derive(Debug, PartialEq, Eq)]
 enum Waiting {
+    /// No answer is due.
     Nothing,
+    /// The answer to a bind of that many contexts.
     Bind { offered: usize },
+    /// The answer to an alter_context of that many contexts.
     Alter { offered: usize },
+    /// The answer to a call.
     Response,
 }
 
 /// The client's end of one connection.
 #[derive(Debug)]
 pub struct ClientAssociation {
+    /// What is asked for and taken.
     settings: ClientSettings,
+    /// What the server owes.
     waiting: Waiting,
+    /// The last call id used.
     call_id: u32,
+    /// The longest fragment that the server takes.
     send_limit: u16,
+    /// The answer that is not complete, and its byte order.
     answer: Option<(ByteOrder, BytesMut)>,
+    /// What happened and was not asked for yet.
     events: VecDeque<ClientEvent>,
+    /// Whether the server broke the protocol.
     broken: bool,
+    /// What is to be sent.
     transmit: Transmit,
 }
 
@@ -215,15 +227,18 @@ impl ClientAssociation {
         self.transmit.advance(len);
     }
 
+    /// The data representation of everything sent.
     fn drep(&self) -> DataRepresentation {
         self.settings.order.into()
     }
 
+    /// The next call id; bind, alter_context and calls share one row.
     fn next_call_id(&mut self) -> u32 {
         self.call_id = self.call_id.wrapping_add(1);
         self.call_id
     }
 
+    /// Appends a bind or alter_context.
     fn negotiate(&mut self, ptype: PacketType, contexts: &[(u16, SyntaxId, &[SyntaxId])]) {
         let mut list = ContextsBuf::new(self.settings.order);
         for (id, interface, syntaxes) in contexts {
@@ -250,6 +265,7 @@ const REQUEST_HEAD: usize = 24;
 
 /// PDUs, one by one.
 impl ClientAssociation {
+    /// Takes one whole PDU.
     fn pdu(&mut self, header: &Header, octets: &Bytes) -> Result<(), ProtocolError> {
         let pdu = Pdu::decode(octets).map_err(ProtocolError::Decode)?;
         if self.waiting == Waiting::Nothing {
@@ -281,6 +297,7 @@ impl ClientAssociation {
         }
     }
 
+    /// Takes the results of a bind or alter_context.
     fn bound(&mut self, ack: &BindAck<'_>, offered: usize) -> Result<(), ProtocolError> {
         let results: Vec<_> = ack.results.iter().collect();
         if results.len() != offered {
@@ -290,6 +307,7 @@ impl ClientAssociation {
         self.done(ClientEvent::Bound(results))
     }
 
+    /// Takes one fragment of a response.
     fn fragment(&mut self, header: &Header, response: &Response) -> Result<(), ProtocolError> {
         let order = header.drep.order();
         let first = header.flags.contains(PfcFlags::FIRST_FRAG);
@@ -313,6 +331,7 @@ impl ClientAssociation {
         self.done(ClientEvent::Response { order, stub })
     }
 
+    /// Tells an event; nothing is due any more.
     fn done(&mut self, event: ClientEvent) -> Result<(), ProtocolError> {
         self.waiting = Waiting::Nothing;
         self.answer = None;

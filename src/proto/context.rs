@@ -40,7 +40,9 @@ pub struct Bound {
 /// The contexts of one connection, at most `limit`.
 #[derive(Debug)]
 pub struct ContextTable {
+    /// Accepted contexts, in the order of their acceptance.
     bound: Vec<Bound>,
+    /// The most that are kept.
     limit: usize,
 }
 
@@ -174,6 +176,7 @@ fn choose(served: &Served, context: &Context<'_>) -> Option<SyntaxId> {
     served.transfer_syntaxes.iter().find(offered).copied()
 }
 
+/// The answer to the bind-time feature element: the features that both have.
 fn feature_answer(asked: u64) -> ContextAnswer {
     ContextAnswer {
         result: ContextResult::NEGOTIATE_ACK,
@@ -182,6 +185,7 @@ fn feature_answer(asked: u64) -> ContextAnswer {
     }
 }
 
+/// The answer that rejects an element.
 fn rejected(reason: ProviderReason) -> ContextAnswer {
     ContextAnswer {
         result: ContextResult::PROVIDER_REJECTION,

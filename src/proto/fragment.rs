@@ -30,6 +30,7 @@ pub struct Assembly {
     pub maybe: bool,
     /// When the first fragment came.
     pub since: Instant,
+    /// What has come of the stub.
     stub: BytesMut,
 }
 

@@ -9,13 +9,18 @@ use std::collections::HashMap;
 /// The association groups of one transport.
 #[derive(Debug)]
 pub struct Groups<T> {
+    /// The groups by id.
     groups: HashMap<u32, Group<T>>,
+    /// The id given last.
     last: u32,
 }
 
+/// One group.
 #[derive(Debug)]
 struct Group<T> {
+    /// How many connections it has.
     connections: usize,
+    /// What the server keeps for it.
     value: T,
 }
 

@@ -3,7 +3,9 @@
 /// What a machine has to send, and how much of it was sent.
 #[derive(Debug, Default)]
 pub(super) struct Transmit {
+    /// Octets, some of which may be sent already.
     octets: Vec<u8>,
+    /// How many of them.
     sent: usize,
 }
 

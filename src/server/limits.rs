@@ -135,12 +135,16 @@ impl Limit {
 /// How often each limit struck, and when that was last logged.
 #[derive(Debug, Default)]
 pub(crate) struct Strikes {
+    /// One for each limit, in the order of `Limit::ALL`.
     counters: [Counter; Limit::ALL.len()],
 }
 
+/// How often one limit struck.
 #[derive(Debug, Default)]
 struct Counter {
+    /// Strikes since the start.
     count: AtomicU64,
+    /// When strikes were last logged, and how many there were.
     logged: Mutex<Option<(Instant, u64)>>,
 }
 
@@ -207,11 +211,14 @@ impl Counter {
 /// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
+    /// Connections of all clients.
     total: usize,
+    /// Connections of each client.
     each: HashMap<IpAddr, usize>,
 }
 
 impl Clients {
+    /// Connections of all clients.
     pub(crate) fn total(&self) -> usize {
         self.total
     }

@@ -10,10 +10,13 @@ use uuid::Uuid;
 /// The registry that calls read and the configuration fills.
 #[derive(Debug)]
 pub struct Mapper {
+    /// The registry.
     table: RwLock<Table>,
     /// Held by whoever changes the table, so that changes come one by one.
     change: Mutex<()>,
+    /// How to speak where real mappers differ.
     conversation: Conversation,
+    /// What mgmt tells of the traffic.
     statistics: Arc<Statistics>,
 }
 
@@ -72,6 +75,7 @@ impl Mapper {
         vec![Arc::new(Ept(self.clone())), Arc::new(Mgmt(self.clone()))]
     }
 
+    /// Reads the registry.
     fn read<T>(&self, read: impl FnOnce(&Table) -> T) -> T {
         read(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }

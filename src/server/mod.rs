@@ -25,14 +25,23 @@ use tokio::sync::Notify;
 
 /// Interfaces and limits that all ways in share.
 pub struct Server {
+    /// What is served; calls name it by index.
     interfaces: Vec<Arc<dyn Interface>>,
+    /// The same, as associations need it.
     served: Arc<[Served]>,
+    /// What clients may take.
     limits: Limits,
+    /// How often they wanted more.
     strikes: Strikes,
+    /// What was received and sent.
     statistics: Arc<Statistics>,
+    /// The association groups.
     groups: Mutex<Groups<Arc<Group>>>,
+    /// Who is connected.
     clients: Mutex<Clients>,
+    /// Octets of calls that are incomplete or wait, on all connections.
     held: AtomicUsize,
+    /// Told when the last connection is gone.
     emptied: Notify,
 }
 
@@ -40,14 +49,18 @@ pub struct Server {
 struct Group {
     /// The client that made it; nobody else may join, since ids can be guessed.
     client: IpAddr,
+    /// Its unfinished lookups.
     handles: Mutex<Handles>,
 }
 
 /// Counts since the start, as mgmt tells them; they wrap.
 #[derive(Debug, Default)]
 pub struct Statistics {
+    /// Calls received.
     calls_in: AtomicU32,
+    /// PDUs received.
     packets_in: AtomicU32,
+    /// PDUs sent.
     packets_out: AtomicU32,
 }
 
@@ -160,6 +173,7 @@ impl Server {
         Some((groups.create(group.clone()), group))
     }
 
+    /// Takes a connection out of a group.
     fn leave(&self, id: u32) {
         lock(&self.groups).leave(id);
     }
@@ -167,7 +181,9 @@ impl Server {
 
 /// A connection's place among the limits; given back when dropped.
 struct Admission {
+    /// Where the place is.
     server: Arc<Server>,
+    /// Whose it is.
     address: IpAddr,
 }
 

@@ -78,6 +78,7 @@ pub async fn serve(
     }
 }
 
+/// What an association needs to know of the server and its listener.
 fn settings(server: &Server, address: SocketAddr) -> Settings {
     let limits = &server.limits;
     Settings {
@@ -147,23 +148,33 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 /// Fields are dropped in their order: the place is free again before the peer
 /// can see the end of its connection.
 struct Connection {
+    /// The place among the connections.
     admission: Admission,
+    /// The protocol's side.
     association: Association,
+    /// The socket.
     stream: TcpStream,
+    /// The IPv4 address that the client dialled.
     dialled: Option<Ipv4Addr>,
+    /// The association group, once bound.
     group: Option<(u32, Arc<Group>)>,
+    /// Octets read and not taken yet.
     input: BytesMut,
     /// Octets that the server counts as held by this connection.
     held: usize,
     /// When octets were last taken in.
     now: Instant,
+    /// Where the client is.
     peer: SocketAddr,
 }
 
 /// What a connection was woken by.
 enum Woken {
+    /// Octets, or the end of them.
     Read(io::Result<usize>),
+    /// The deadline.
     Timer,
+    /// The end of the server.
     Stop,
 }
 
@@ -178,6 +189,7 @@ enum End {
 }
 
 impl Connection {
+    /// Serves the connection to its end.
     async fn run(mut self, stop: watch::Receiver<bool>) {
         debug!(peer = %self.peer, "connected");
         let end = self.exchange(stop).await;
@@ -340,6 +352,7 @@ impl Connection {
         self.held = holds;
     }
 
+    /// Answers one event.
     fn event(&mut self, event: Event) {
         match event {
             Event::Join { group } => {
@@ -364,6 +377,7 @@ impl Connection {
         }
     }
 
+    /// Runs one call.
     fn call(&self, call: &Call) -> Reply {
         let server = self.server();
         server.statistics.calls_in.fetch_add(1, Ordering::Relaxed);
@@ -408,6 +422,7 @@ impl Connection {
         strikes.add(Limit::CallOctets, counts.calls_refused.into());
     }
 
+    /// Counts the limits that ended the connection.
     fn count(&self, closed: Closed) {
         match closed {
             Closed::BindTimeout => self.server().strikes.strike(Limit::BindTimeout),
@@ -461,6 +476,7 @@ impl Connection {
         let _ = timeout(LINGER, drain).await;
     }
 
+    /// The server that it belongs to.
     fn server(&self) -> &Arc<Server> {
         &self.admission.server
     }

@@ -18,8 +18,11 @@ pub type Parsed<'a, T> = IResult<Input<'a>, T, DecodeError>;
 /// Octets to decode, with the byte order and the distance from their start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input<'a> {
+    /// What is left.
     octets: &'a [u8],
+    /// Distance from the start.
     offset: usize,
+    /// Byte order of integers.
     order: ByteOrder,
 }
 

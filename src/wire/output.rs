@@ -8,8 +8,11 @@ use uuid::Uuid;
 /// Alignment counts from where the output was begun, not from the head of the
 /// buffer, so that a stub can be written behind its header.
 pub struct Output<'b> {
+    /// What is appended to.
     buffer: &'b mut Vec<u8>,
+    /// Where this output began in it.
     start: usize,
+    /// Byte order of integers.
     order: ByteOrder,
 }
 

@@ -55,6 +55,7 @@ impl Association {
         }
     }
 
+    /// Answers a bind, once its group is known; or refuses it.
     fn bind(&mut self, pdu: &Pdu<'_>, bind: &Bind<'_>) -> Step {
         let header = &pdu.header;
         if let Some(verifier) = &pdu.auth {
@@ -99,6 +100,7 @@ impl Association {
         Ok(answers)
     }
 
+    /// Answers an alter_context.
     fn alter(&mut self, pdu: &Pdu<'_>, alter: &Bind<'_>) -> Step {
         let header = &pdu.header;
         if !is_aligned(header) {
@@ -122,6 +124,7 @@ impl Association {
         }
     }
 
+    /// Takes one fragment of a call.
     fn request(&mut self, pdu: &Pdu<'_>, request: &Request<'_>, octets: &Bytes) -> Step {
         let header = &pdu.header;
         if !is_aligned(header) {
@@ -138,6 +141,7 @@ impl Association {
         }
     }
 
+    /// Takes a call, or begins one that goes on in further fragments.
     fn first_fragment(&mut self, header: &Header, request: &Request<'_>, octets: &Bytes) -> Step {
         if let Some(pending) = &self.assembly {
             let about = if pending.call_id == header.call_id {
@@ -180,6 +184,7 @@ impl Association {
         Ok(())
     }
 
+    /// Adds to the incomplete call, and takes it when that is the last fragment.
     fn next_fragment(&mut self, header: &Header, request: &Request<'_>) -> Step {
         let Some(pending) = &self.assembly else {
             return self.stray_fragment(header, request);
@@ -272,6 +277,7 @@ impl Association {
         }
     }
 
+    /// Whether the bind agreed on several calls at once.
     fn multiplexing(&self) -> bool {
         matches!(&self.state, State::Bound(agreed) if agreed.multiplexing)
     }
