@@ -95,7 +95,7 @@ impl InqIfIdsResponse {
     /// # Source
     /// C706 appendix Q; the layout as Samba's server sends it.
     pub fn decode(stub: Input) -> Result<Self, DecodeError> {
-        let (i, vector) = ndr::pointer("if_id_vector", |_| true, interface_vector)(stub)?;
+        let (i, vector) = ndr::pointer("if_id_vector", interface_vector)(stub)?;
         let (_, status) = ndr::status(i)?;
         Ok(InqIfIdsResponse { vector, status })
     }
@@ -116,7 +116,7 @@ fn interface_vector(i: Input) -> Parsed<Vec<Option<Pointer<SyntaxId>>>> {
     let (mut i, count) = ndr::conformant_head("if_id", MAX_INTERFACES)(i)?;
     let mut ids = Vec::with_capacity(ndr::room(i, "if_id", count, ndr::REFERENT_LEN)?);
     for _ in 0..count {
-        let (rest, referent) = ndr::referent("if_id", |_| true)(i)?;
+        let (rest, referent) = ndr::referent("if_id")(i)?;
         ids.push(referent.map(|referent| Pointer {
             referent,
             value: TO_COME,

@@ -4,7 +4,6 @@ use crate::wire::input::{self, Input, Parsed};
 use crate::wire::ndr::{self, Pointer, Referents};
 use crate::wire::output::Output;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// The longest annotation, in octets, without its NUL.
@@ -59,8 +58,7 @@ impl<'a> Entry<'a> {
 /// follow the last entry, in order.
 ///
 /// # Errors
-/// `Truncated`; `Value` for a referent that came before and an annotation
-/// offset; `Limit` and `Nul` for an annotation; `Mismatch` for a tower's
+/// `Truncated`; `Value` for an annotation offset; `Limit` and `Nul` for an annotation; `Mismatch` for a tower's
 /// lengths.
 ///
 /// # Source
@@ -69,9 +67,8 @@ pub(super) fn entries<'a>(count: u64) -> impl FnMut(Input<'a>) -> Parsed<'a, Vec
     move |mut i| {
         let count = ndr::room(i, "entries", count, LEAST_ENTRY)?;
         let mut entries = Vec::with_capacity(count);
-        let mut seen = BTreeSet::new();
         for _ in 0..count {
-            let (rest, entry) = entry_head(|referent| seen.insert(referent))(i)?;
+            let (rest, entry) = entry_head(i)?;
             entries.push(entry);
             i = rest;
         }
@@ -82,20 +79,16 @@ pub(super) fn entries<'a>(count: u64) -> impl FnMut(Input<'a>) -> Parsed<'a, Vec
 }
 
 /// Reads an entry, its tower still to come.
-fn entry_head<'a>(
-    mut is_new: impl FnMut(u64) -> bool,
-) -> impl FnMut(Input<'a>) -> Parsed<'a, Entry<'a>> {
-    move |i| {
-        let (i, object) = ndr::uuid("object")(i)?;
-        let (i, referent) = ndr::referent("tower", &mut is_new)(i)?;
-        let (i, annotation) = ndr::varying_string("annotation", MAX_ANNOTATION + 1)(i)?;
-        let entry = Entry {
-            object,
-            tower: referent.map(tower_to_come),
-            annotation: annotation.into(),
-        };
-        Ok((i, entry))
-    }
+fn entry_head(i: Input<'_>) -> Parsed<'_, Entry<'_>> {
+    let (i, object) = ndr::uuid("object")(i)?;
+    let (i, referent) = ndr::referent("tower")(i)?;
+    let (i, annotation) = ndr::varying_string("annotation", MAX_ANNOTATION + 1)(i)?;
+    let entry = Entry {
+        object,
+        tower: referent.map(tower_to_come),
+        annotation: annotation.into(),
+    };
+    Ok((i, entry))
 }
 
 /// A pointer whose tower is deferred.

@@ -39,10 +39,8 @@ impl LookupRequest {
     /// C706 appendix O; MS-RPCE 2.2.1.2.4.
     pub fn decode(stub: Input) -> Result<Self, DecodeError> {
         let (i, inquiry_type) = ndr::u32("inquiry_type")(stub)?;
-        let (i, object) = ndr::pointer("object", |_| true, ndr::uuid("object"))(i)?;
-        let is_new = ndr::other_than(&object);
-        let (i, interface) =
-            ndr::pointer("interface_id", is_new, ndr::interface_id("interface_id"))(i)?;
+        let (i, object) = ndr::pointer("object", ndr::uuid("object"))(i)?;
+        let (i, interface) = ndr::pointer("interface_id", ndr::interface_id("interface_id"))(i)?;
         let (i, vers_option) = ndr::u32("vers_option")(i)?;
         let (i, handle) = ContextHandle::decode("entry_handle")(i)?;
         let (_, max_ents) = ndr::u32_within("max_ents", MAX_ENTRIES)(i)?;
@@ -204,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_for_more_than_500_or_with_an_alias_is_refused() {
+    fn a_request_for_more_than_500_is_refused() {
         let refusal = |stub: &str| {
             let octets = hex(stub);
             LookupRequest::decode(Input::new(&octets, Little))
@@ -220,10 +218,19 @@ mod tests {
                 limit: 500
             }
         );
-        assert_eq!(
-            refusal(&format!("03000000 01000000 {NIL} 01000000")),
-            DecodeFault::Value(1)
-        );
+    }
+
+    #[test]
+    fn two_pointers_with_one_referent_are_two_pointers() {
+        // impacket draws referents at random: 1 in 65,535 of its requests.
+        let octets = hex(&format!(
+            "03000000 34120000 {NIL} 34120000 {NIL} 03000000 01000000 {NULL} f4010000"
+        ));
+        let value = LookupRequest::decode(Input::new(&octets, Little)).unwrap();
+        assert_eq!(value.object.unwrap().referent, 0x1234);
+        assert_eq!(value.interface.unwrap().value.major, 3);
+        assert_eq!(value.max_ents, 500);
+        assert_eq!(encoded(Little, |out| value.encode(out)), octets);
     }
 
     #[test]

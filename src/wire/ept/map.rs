@@ -7,7 +7,6 @@ use crate::wire::ndr::{self, Pointer, Referents};
 use crate::wire::output::Output;
 use crate::wire::status::EptStatus;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// The request of `ept_map`.
@@ -36,9 +35,8 @@ impl<'a> MapRequest<'a> {
     /// # Source
     /// C706 appendix O; MS-RPCE 2.2.1.2.5.
     pub fn decode(stub: Input<'a>) -> Result<Self, DecodeError> {
-        let (i, object) = ndr::pointer("object", |_| true, ndr::uuid("object"))(stub)?;
-        let is_new = ndr::other_than(&object);
-        let (i, tower) = ndr::pointer("map_tower", is_new, tower("map_tower"))(i)?;
+        let (i, object) = ndr::pointer("object", ndr::uuid("object"))(stub)?;
+        let (i, tower) = ndr::pointer("map_tower", tower("map_tower"))(i)?;
         let (i, handle) = ContextHandle::decode("entry_handle")(i)?;
         let (_, max_towers) = ndr::u32_within("max_towers", MAX_ENTRIES)(i)?;
         Ok(MapRequest {
@@ -154,9 +152,8 @@ fn tower_pointers<'a>(count: u64) -> impl FnMut(Input<'a>) -> Parsed<'a, Vec<Tow
     move |mut i| {
         let count = ndr::room(i, "towers", count, ndr::REFERENT_LEN)?;
         let mut towers = Vec::with_capacity(count);
-        let mut seen = BTreeSet::new();
         for _ in 0..count {
-            let (rest, referent) = ndr::referent("towers", |id| seen.insert(id))(i)?;
+            let (rest, referent) = ndr::referent("towers")(i)?;
             towers.push(referent.map(tower_to_come));
             i = rest;
         }
@@ -236,8 +233,8 @@ mod tests {
             "max_towers at octet 28: count 501 is above the limit of 500"
         );
         assert_eq!(
-            refusal(&format!("01000000 {NIL} 01000000 {NULL} 01000000")),
-            "map_tower at octet 20: value 0x1 is not allowed"
+            refusal(&format!("01000000 {NIL} 00000000 {NULL}")),
+            "max_towers at octet 44: cut short, 0 octets left"
         );
         assert_eq!(
             refusal("00000000 02000000 4c000000 4b000000"),
@@ -340,8 +337,11 @@ mod tests {
             DecodeFault::Truncated { left: 4 }
         );
         assert_eq!(
-            refusal("03000000 03000000 00000000 03000000 05000000 00000000 05000000"),
-            DecodeFault::Value(5)
+            refusal("03000000 03000000 00000000 02000000"),
+            DecodeFault::Mismatch {
+                stated: 2,
+                found: 3
+            }
         );
     }
 }

@@ -38,7 +38,7 @@ impl<'a> MapAuthRequest<'a> {
     pub fn decode(stub: Input<'a>) -> Result<Self, DecodeError> {
         let (i, object) = ndr::uuid("object")(stub)?;
         let (i, tower) = tower("map_tower")(i)?;
-        let (i, sid) = ndr::pointer("sid", |_| true, Sid::decode)(i)?;
+        let (i, sid) = ndr::pointer("sid", Sid::decode)(i)?;
         let (i, handle) = ContextHandle::decode("entry_handle")(i)?;
         let (_, max_towers) = ndr::u32_within("max_towers", MAX_ENTRIES)(i)?;
         Ok(MapAuthRequest {
