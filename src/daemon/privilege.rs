@@ -2,8 +2,8 @@
 //!
 //! Runs before there is any thread: user, groups and capabilities are
 //! properties of a thread in Linux, and a thread that was there before would
-//! keep the old ones. Afterwards no set holds a capability and none can come
-//! back.
+//! keep the old ones. Afterwards no capability is held, and without new
+//! privileges none can come back.
 
 use caps::{CapSet, Capability};
 use nix::errno::Errno;

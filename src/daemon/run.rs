@@ -320,6 +320,7 @@ impl Daemon {
         info!(connections = self.server.connections(), "ending");
         stop.send_replace(true);
         self.drain(accepting).await;
+        self.server.tell_strikes(Duration::ZERO);
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::coop::has_budget_remaining;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
 use tracing::debug;
@@ -35,6 +36,9 @@ const FREE_OCTETS: usize = 16 << 10;
 
 /// How long one connection's calls are answered before others have a turn.
 const TURN: Duration = Duration::from_millis(1);
+
+/// A deadline that does not come, within what any clock can tell.
+const FAR_AWAY: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// How long a closing connection waits for its peer to read the last answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -115,6 +119,8 @@ fn accept(
         input: BytesMut::new(),
         held: 0,
         now: Instant::now(),
+        turn_began: Instant::now(),
+        waited: true,
         peer,
     };
     tokio::spawn(connection.run(stop.clone()));
@@ -164,6 +170,10 @@ struct Connection {
     held: usize,
     /// When octets were last taken in.
     now: Instant,
+    /// When this connection began to answer without letting others go first.
+    turn_began: Instant,
+    /// Whether others had their turn since.
+    waited: bool,
     /// Where the client is.
     peer: SocketAddr,
 }
@@ -219,8 +229,7 @@ impl Connection {
             // An error means that the server is gone, which is a stop as well.
             let _ = stop.wait_for(|stop| *stop).await;
         });
-        let deadline = self.association.poll_timeout().unwrap_or_else(Instant::now);
-        let mut timer = pin!(sleep_until(deadline.into()));
+        let mut timer = pin!(sleep_until(self.deadline().into()));
         // Whether timer and stop were polled since the task last waited for
         // anything else: then they wake it without being polled again.
         let mut armed = false;
@@ -232,10 +241,11 @@ impl Connection {
             if let Some(closed) = self.association.closed() {
                 return Ok(closed);
             }
-            if held_back {
+            if held_back || self.now.duration_since(self.turn_began) > TURN {
                 // Others have their turn; whatever woke the task meanwhile is
                 // looked at anew.
                 yield_now().await;
+                self.waited = true;
                 armed = false;
                 continue;
             }
@@ -246,9 +256,8 @@ impl Connection {
             armed &= self.now < timer.deadline().into_std();
             // Deadlines move away, which the timer finds out when it strikes,
             // except that an idle one may come before what is left of a bind's.
-            if let Some(deadline) = self.association.poll_timeout()
-                && deadline < timer.deadline().into_std()
-            {
+            let deadline = self.deadline();
+            if deadline < timer.deadline().into_std() {
                 timer.as_mut().reset(deadline.into());
                 armed = false;
             }
@@ -263,9 +272,7 @@ impl Connection {
                 Woken::Timer => {
                     armed = false;
                     self.association.handle_timeout(Instant::now());
-                    if let Some(deadline) = self.association.poll_timeout() {
-                        timer.as_mut().reset(deadline.into());
-                    }
+                    timer.as_mut().reset(self.deadline().into());
                 }
             }
         }
@@ -285,11 +292,15 @@ impl Connection {
         self.input.reserve(READ_SIZE);
         let mut read = pin!(self.stream.read_buf(&mut self.input));
         let mut just_called = *armed;
+        let waited = &mut self.waited;
         poll_fn(|cx| {
             if let Poll::Ready(read) = read.as_mut().poll(cx) {
                 return Poll::Ready(Woken::Read(read));
             }
-            if std::mem::take(&mut just_called) {
+            *waited = true;
+            // Without a budget nothing is registered, and the task is polled
+            // again at once.
+            if std::mem::take(&mut just_called) || !has_budget_remaining() {
                 return Poll::Pending;
             }
             if timer.as_mut().poll(cx).is_ready() {
@@ -306,6 +317,9 @@ impl Connection {
     fn answer(&mut self) -> bool {
         loop {
             self.now = Instant::now();
+            if std::mem::take(&mut self.waited) {
+                self.turn_began = self.now;
+            }
             self.association.receive(self.now, &mut self.input);
             let held_back = !self.association.has_room();
             if self.association.is_full() {
@@ -331,7 +345,7 @@ impl Connection {
     fn take_turn(&mut self) -> bool {
         while let Some(event) = self.association.poll_event() {
             self.event(event);
-            if self.association.is_busy() && self.now.elapsed() > TURN {
+            if self.association.is_busy() && self.turn_began.elapsed() > TURN {
                 return true;
             }
         }
@@ -341,15 +355,24 @@ impl Connection {
     /// Tells the server what this connection holds, and gives its calls up
     /// when they grew while all connections together hold too much.
     fn account(&mut self) {
-        let holds = self.association.held() + self.input.len();
-        if holds == self.held {
+        let before = self.held;
+        self.held = self.association.held() + self.input.len();
+        if self.held == before {
             return;
         }
-        let is_too_much = self.server().hold(self.held, holds);
-        if is_too_much && holds > self.held.max(FREE_OCTETS) {
+        let is_too_much = self.server().hold(before, self.held);
+        if is_too_much && self.held > before.max(FREE_OCTETS) {
             self.association.give_up();
+            self.input = BytesMut::new();
+            self.server().hold(self.held, 0);
+            self.held = 0;
         }
-        self.held = holds;
+    }
+
+    /// When the association wants to be told the time; far away when never.
+    fn deadline(&self) -> Instant {
+        let far = || self.now + FAR_AWAY;
+        self.association.poll_timeout().unwrap_or_else(far)
     }
 
     /// Answers one event.
