@@ -87,9 +87,17 @@ fn change_over(peer: &Peer, services: impl Fn(&str) -> Vec<String>) {
         peer.clients_fail(),
         "nothing maps: nobody must get anywhere"
     );
-    // 3. Start epmapperd with the exported file at the same address.
-    let mut daemon = Daemon::start(peer.address, &export);
-    // 4. Clients that are given no endpoint arrive where they did before.
+    // 3. Put where to listen, and as whom to run, at the head of the file, and check it.
+    let address = peer.address;
+    let config = format!("listen = [\"ncacn_ip_tcp:{address}[135]\"]\nuser = \"nobody\"\n{export}");
+    let file = peer.folder.path().join("epmapperd.toml");
+    std::fs::write(&file, &config).expect("the config is written");
+    let daemon = Path::new(env!("CARGO_BIN_EXE_epmapperd"));
+    let file = file.to_str().expect("a path in UTF-8");
+    programs::run(daemon, &["--config", file, "--check-config"], "").assert_success();
+    // 4. Start it.
+    let mut daemon = Daemon::start(address, &config);
+    // 5. Clients that are given no endpoint arrive where they did before.
     assert_eq!(
         peer.clients_arrive(),
         before,
