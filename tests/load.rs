@@ -134,17 +134,24 @@ fn a_place_that_was_left_is_taken_again() {
     assert!(!run.log.text().contains("limit struck"));
 }
 
-#[test]
-fn connections_are_limited_for_each_client() {
-    let file = ConfigFile::new("[limits]\nconnections_per_client = 1\n");
+/// A daemon on all addresses, and what connects to it from 127.0.0.N.
+fn with_clients_of_many_addresses(config: &str) -> (Run, impl Fn(u8) -> Peer + use<>) {
+    let file = ConfigFile::new(config);
     let mut command = program();
     command.arg("--config").arg(file.path());
     let run = Run::spawn(command.args(["--listen", "ncacn_ip_tcp:0.0.0.0[0]"]));
     let port = run.address().port();
-    let client = |last| {
+    let client = move |last| {
         let [source, mapper] = [last, 1].map(|last| Ipv4Addr::new(127, 0, 0, last));
         Peer::connect_from(source.into(), SocketAddr::from((mapper, port)))
     };
+    (run, client)
+}
+
+#[test]
+fn connections_are_limited_for_each_client() {
+    let config = "[limits]\nconnections_per_client = 1\n";
+    let (run, client) = with_clients_of_many_addresses(config);
     let mut one = client(2);
     one.bind();
     assert!(client(2).pdu_or_end().is_none());
@@ -360,15 +367,7 @@ fn a_call_above_the_limit_is_refused_whole_or_in_fragments() {
 
 #[test]
 fn a_stranger_does_not_get_into_an_association_group() {
-    let file = ConfigFile::new(&endpoints(499));
-    let mut command = program();
-    command.arg("--config").arg(file.path());
-    let run = Run::spawn(command.args(["--listen", "ncacn_ip_tcp:0.0.0.0[0]"]));
-    let port = run.address().port();
-    let client = |last| {
-        let [source, mapper] = [last, 1].map(|last| Ipv4Addr::new(127, 0, 0, last));
-        Peer::connect_from(source.into(), SocketAddr::from((mapper, port)))
-    };
+    let (_run, client) = with_clients_of_many_addresses(&endpoints(499));
     let mut owner = client(2);
     let group = owner.bind();
     let handle = owner.page(ContextHandle::NULL, 1).unwrap().handle;

@@ -171,7 +171,7 @@ fn request_of(call_id: u32, flags: PfcFlags, target: (u16, u16), stub: &[u8]) ->
 
 const FIRST: PfcFlags = PfcFlags::FIRST_FRAG;
 const LAST: PfcFlags = PfcFlags::LAST_FRAG;
-const WHOLE: PfcFlags = PfcFlags(FIRST.0 | LAST.0);
+const WHOLE: PfcFlags = PfcFlags::WHOLE;
 const MIDDLE: PfcFlags = PfcFlags(0);
 
 /// The fault at the end of `octets`: call id, status, did not execute.

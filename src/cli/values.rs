@@ -2,6 +2,7 @@
 
 use super::args::Versions;
 use super::mistake::ArgumentError;
+use crate::client::EPMAP_PORT;
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
 use crate::wire::ept::VersionOption;
@@ -11,9 +12,6 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::time::Duration;
 use uuid::Uuid;
-
-/// The port of the endpoint mapper (C706 appendix H).
-const MAPPER_PORT: u16 = 135;
 
 /// The server to ask: a binding for TCP, with its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +31,7 @@ impl Server {
 impl Default for Server {
     /// The mapper of this host.
     fn default() -> Self {
-        Server::at("", MAPPER_PORT)
+        Server::at("", EPMAP_PORT)
     }
 }
 
@@ -85,7 +83,7 @@ fn binding(text: &str) -> Result<Server, ArgumentError> {
         return Err(ArgumentError::Option(name));
     }
     match binding.endpoint.as_str() {
-        "" => Ok(Server::at(&binding.address, MAPPER_PORT)),
+        "" => Ok(Server::at(&binding.address, EPMAP_PORT)),
         endpoint => Ok(Server::at(&binding.address, port(endpoint)?)),
     }
 }
@@ -97,14 +95,14 @@ fn host_and_port(text: &str) -> Result<Server, ArgumentError> {
         let address = ipv6(address)?;
         return match rest.strip_prefix(':') {
             Some(digits) => Ok(Server::at(address, port(digits)?)),
-            None if rest.is_empty() => Ok(Server::at(address, MAPPER_PORT)),
+            None if rest.is_empty() => Ok(Server::at(address, EPMAP_PORT)),
             None => Err(ArgumentError::BehindBracket(rest.to_owned())),
         };
     }
     match text.split_once(':') {
-        Some((_, rest)) if rest.contains(':') => Ok(Server::at(ipv6(text)?, MAPPER_PORT)),
+        Some((_, rest)) if rest.contains(':') => Ok(Server::at(ipv6(text)?, EPMAP_PORT)),
         Some((name, digits)) => Ok(Server::at(host(name)?, port(digits)?)),
-        None => Ok(Server::at(host(text)?, MAPPER_PORT)),
+        None => Ok(Server::at(host(text)?, EPMAP_PORT)),
     }
 }
 

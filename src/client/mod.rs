@@ -13,6 +13,7 @@ mod fake;
 pub mod mgmt;
 mod resolve;
 
+pub use crate::transport::tcp::EPMAP_PORT;
 pub use call::{Client, Reply};
 pub use ept::Mapper;
 pub use mgmt::Management;

@@ -1,15 +1,12 @@
 //! From a binding to the addresses that may serve it.
 
-use super::{ClientError, Failure, Step};
+use super::{ClientError, EPMAP_PORT, Failure, Step};
 use crate::wire::binding::Binding;
 use crate::wire::tower::ProtocolSequence;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
-
-/// The port of the endpoint mapper (C706 appendix H).
-const MAPPER_PORT: u16 = 135;
 
 /// The addresses of a binding, in the order to try them; at least one.
 ///
@@ -48,7 +45,7 @@ pub async fn addresses(
 /// The TCP port of an endpoint.
 fn port(endpoint: &str) -> Result<u16, Failure> {
     if endpoint.is_empty() {
-        return Ok(MAPPER_PORT);
+        return Ok(EPMAP_PORT);
     }
     match endpoint.parse() {
         Ok(port) if port != 0 => Ok(port),

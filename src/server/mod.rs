@@ -109,11 +109,6 @@ impl Server {
         lock(&self.clients).total()
     }
 
-    /// How often a limit struck since the start.
-    pub fn strikes(&self, limit: Limit) -> u64 {
-        self.strikes.count(limit)
-    }
-
     /// Logs strikes that were counted and not told, of limits that were not
     /// logged within `interval`.
     pub fn tell_strikes(&self, interval: Duration) {

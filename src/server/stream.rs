@@ -5,7 +5,7 @@ use super::{Admission, Group, Server, lock};
 use crate::proto::{Answer, Association, Call, Closed, Event, Settings};
 use crate::service::{self, Reply};
 use crate::transport::Listener;
-use crate::wire::Input;
+use crate::wire::{FaultStatus, Input};
 use bytes::BytesMut;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -110,16 +110,17 @@ fn accept(
     let Some(admission) = server.admit(peer.ip()) else {
         return;
     };
+    let now = Instant::now();
     let connection = Connection {
-        association: Association::new(settings.clone(), Instant::now()),
+        association: Association::new(settings.clone(), now),
         dialled: dialled(&stream, way_in),
         stream,
         group: None,
         admission,
         input: BytesMut::new(),
         held: 0,
-        now: Instant::now(),
-        turn_began: Instant::now(),
+        now,
+        turn_began: now,
         waited: true,
         peer,
     };
@@ -233,7 +234,6 @@ impl Connection {
         // Whether timer and stop were polled since the task last waited for
         // anything else: then they wake it without being polled again.
         let mut armed = false;
-        let mut stopping = false;
         loop {
             let held_back = self.answer();
             self.account();
@@ -249,7 +249,7 @@ impl Connection {
                 armed = false;
                 continue;
             }
-            if stopping || signal.has_changed().unwrap_or(true) {
+            if signal.has_changed().unwrap_or(true) {
                 return Err(End::Stop);
             }
             // One wake may stand for several: octets, and the timer as well.
@@ -266,9 +266,9 @@ impl Connection {
                 .await
             {
                 Woken::Read(Ok(0)) => return Err(End::Peer(None)),
-                Woken::Read(Ok(_)) => {}
+                // A stop is seen by its signal, once what was read is answered.
+                Woken::Read(Ok(_)) | Woken::Stop => {}
                 Woken::Read(Err(error)) => return Err(End::Peer(Some(error))),
-                Woken::Stop => stopping = true,
                 Woken::Timer => {
                     armed = false;
                     self.association.handle_timeout(Instant::now());
@@ -408,14 +408,14 @@ impl Connection {
             (server.interfaces.get(call.interface), &self.group)
         else {
             return Reply::Fault {
-                status: crate::wire::FaultStatus::UNK_IF,
+                status: FaultStatus::UNK_IF,
                 did_not_execute: true,
             };
         };
         let mut handles = lock(&group.handles);
         let evicted = handles.evicted();
         let reply = interface.call(service::Call {
-            now: Instant::now(),
+            now: self.now,
             opnum: call.opnum,
             object: call.object,
             transfer_syntax: call.transfer_syntax,
