@@ -1,11 +1,13 @@
 //! The nom input of this package: octets with their byte order and offset.
 //!
-//! Byte order is set once, from a PDU's data representation, and rides along.
+//! Byte order is set once, from a PDU's data representation, and rides along,
+//! and so does the transfer syntax of a stub.
 //! The offset counts from where the input began, so that an error names a
 //! place and NDR can align. Parsers here are complete, never streaming: framing
 //! hands over whole PDUs.
 
 use super::drep::ByteOrder;
+use super::syntax::TransferSyntax;
 use nom::error::{ErrorKind, ParseError};
 use nom::{IResult, Needed, Parser};
 use std::iter::{Copied, Enumerate};
@@ -24,15 +26,21 @@ pub struct Input<'a> {
     offset: usize,
     /// Byte order of integers.
     order: ByteOrder,
+    /// How a stub is written; NDR 2.0 where it is no stub.
+    syntax: TransferSyntax,
 }
 
 impl<'a> Input<'a> {
     /// Starts at offset 0 of `octets`.
     pub fn new(octets: &'a [u8], order: ByteOrder) -> Self {
+        Input::at(octets, order, 0)
+    }
+
+    /// Starts at offset 0 of a stub in `syntax`.
+    pub fn stub(octets: &'a [u8], order: ByteOrder, syntax: TransferSyntax) -> Self {
         Input {
-            octets,
-            offset: 0,
-            order,
+            syntax,
+            ..Input::new(octets, order)
         }
     }
 
@@ -42,6 +50,7 @@ impl<'a> Input<'a> {
             octets,
             offset,
             order,
+            syntax: TransferSyntax::Ndr,
         }
     }
 
@@ -63,6 +72,11 @@ impl<'a> Input<'a> {
     /// The byte order that integers are read in.
     pub fn order(&self) -> ByteOrder {
         self.order
+    }
+
+    /// The transfer syntax that a stub is read in.
+    pub fn syntax(&self) -> TransferSyntax {
+        self.syntax
     }
 
     /// The same octets, read in another byte order.

@@ -22,4 +22,4 @@ pub use drep::{ByteOrder, DataRepresentation};
 pub use input::{DecodeError, DecodeFault, Input};
 pub use output::Output;
 pub use status::{EptStatus, FaultStatus};
-pub use syntax::SyntaxId;
+pub use syntax::{SyntaxId, TransferSyntax};

@@ -1,6 +1,7 @@
 //! Where values are encoded to: a buffer, a byte order, an alignment origin.
 
 use super::drep::ByteOrder;
+use super::syntax::TransferSyntax;
 use uuid::Uuid;
 
 /// An encoder that appends to a buffer.
@@ -14,17 +15,30 @@ pub struct Output<'b> {
     start: usize,
     /// Byte order of integers.
     order: ByteOrder,
+    /// How a stub is written; NDR 2.0 where it is no stub.
+    syntax: TransferSyntax,
 }
 
 impl<'b> Output<'b> {
     /// Begins at the end of `buffer`.
     pub fn new(buffer: &'b mut Vec<u8>, order: ByteOrder) -> Self {
+        Output::stub(buffer, order, TransferSyntax::Ndr)
+    }
+
+    /// Begins a stub in `syntax` at the end of `buffer`.
+    pub fn stub(buffer: &'b mut Vec<u8>, order: ByteOrder, syntax: TransferSyntax) -> Self {
         let start = buffer.len();
         Output {
             buffer,
             start,
             order,
+            syntax,
         }
+    }
+
+    /// The transfer syntax that a stub is written in.
+    pub fn syntax(&self) -> TransferSyntax {
+        self.syntax
     }
 
     /// The byte order that integers are written in.

@@ -67,6 +67,35 @@ impl SyntaxId {
     }
 }
 
+/// A transfer syntax that stubs are read and written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TransferSyntax {
+    /// NDR 2.0.
+    #[default]
+    Ndr,
+    /// NDR64.
+    Ndr64,
+}
+
+impl TransferSyntax {
+    /// The transfer syntax that an identifier names, if it is one of these.
+    pub fn of(id: SyntaxId) -> Option<Self> {
+        match id {
+            SyntaxId::NDR => Some(TransferSyntax::Ndr),
+            SyntaxId::NDR64 => Some(TransferSyntax::Ndr64),
+            _ => None,
+        }
+    }
+
+    /// Its identifier.
+    pub fn id(self) -> SyntaxId {
+        match self {
+            TransferSyntax::Ndr => SyntaxId::NDR,
+            TransferSyntax::Ndr64 => SyntaxId::NDR64,
+        }
+    }
+}
+
 impl fmt::Display for SyntaxId {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}:{}.{}", self.uuid, self.major, self.minor)
