@@ -13,6 +13,7 @@ mod auth;
 mod bind;
 mod call;
 mod header;
+mod verification;
 
 pub use auth::{AuthLevel, AuthType, AuthVerifier};
 pub use bind::{
@@ -21,6 +22,7 @@ pub use bind::{
 };
 pub use call::{Auth3, Fault, Request, Response};
 pub use header::{Header, PacketType, PfcFlags};
+pub use verification::{Command, CommandBody, Header2, VerificationTrailer};
 
 use super::input::{self, DecodeError, DecodeFault, Input, Parsed};
 use super::output::Output;
