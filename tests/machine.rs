@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use epmapper::proto::{
     Answer, Association, Call, ClientAssociation, ClientEvent, ClientSettings, Closed, Event,
-    Served, Settings,
+    Security, Served, Settings,
 };
 use epmapper::wire::pdu::{Body, ContextAnswer, Header, PacketType, Pdu, PfcFlags, Request};
 use epmapper::wire::status::{FaultStatus, RejectReason};
@@ -28,6 +28,7 @@ fn settings() -> Settings {
         max_waiting: 4,
         max_queued: 1 << 20,
         max_contexts: 8,
+        security: Security::none(),
         bind_timeout: BIND_TIMEOUT,
         idle_timeout: IDLE_TIMEOUT,
         call_timeout: CALL_TIMEOUT,
@@ -651,7 +652,12 @@ fn an_authenticated_bind_is_refused_while_there_is_no_provider() {
             with_verifier(&plain, 7, 0),
             RejectReason(0),
         ),
-        ("padded", with_verifier(&plain, 2, 4), RejectReason(4)),
+        ("padded", with_verifier(&plain, 2, 4), RejectReason(8)),
+        (
+            "padded beyond",
+            with_verifier(&plain, 2, 49),
+            RejectReason(4),
+        ),
         (
             "unaligned",
             with_verifier(&unaligned, 2, 0),

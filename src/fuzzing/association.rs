@@ -1,7 +1,7 @@
 //! A connection of a server, all around it, and what is to be expected of it.
 
 use super::Choices;
-use crate::proto::{Answer, Association, Call, Closed, Event, Served, Settings};
+use crate::proto::{Answer, Association, Call, Closed, Event, Security, Served, Settings};
 use crate::wire::pdu::{
     Bind, Body, ContextsBuf, Header, PacketType, Pdu, PfcFlags, Request, bind_time_syntax,
 };
@@ -101,6 +101,7 @@ fn some_settings(choices: &mut Choices) -> Settings {
         max_waiting: choices.of([64, 1, 2, 5]),
         max_queued: choices.of([1 << 20, 1, 1_000, 30_000]),
         max_contexts: choices.of([256, 1, 2]),
+        security: Security::none(),
         bind_timeout: BIND_TIMEOUT,
         idle_timeout: IDLE_TIMEOUT,
         call_timeout: CALL_TIMEOUT,

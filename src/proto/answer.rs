@@ -3,14 +3,16 @@
 use super::association::Call;
 use super::context::Answers;
 use super::fragment::{self, Assembly, Piece};
+use super::security::{Packet, Slot};
 use crate::wire::drep::DataRepresentation;
 use crate::wire::pdu::{
-    BindAck, BindNak, Body, Fault, Header, PacketType, Pdu, PfcFlags, Response, ResultsBuf,
+    AuthVerifier, BindAck, BindNak, Body, Fault, Header, PacketType, Pdu, PfcFlags, Response,
+    ResultsBuf,
 };
 use crate::wire::status::{FaultStatus, RejectReason};
 
 /// What a bind agreed on.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Agreed {
     /// The fragment size that both fields of the bind_ack tell.
     pub max_frag: u16,
@@ -63,7 +65,13 @@ fn answered_context(context_id: u16) -> u16 {
 }
 
 /// A bind_ack or, to an alter_context, an alter_context_resp.
-pub fn acknowledge(header: &Header, agreed: &Agreed, answers: &Answers, address: &[u8]) -> Vec<u8> {
+pub fn acknowledge(
+    header: &Header,
+    agreed: &Agreed,
+    answers: &Answers,
+    address: &[u8],
+    verifier: Option<AuthVerifier<'_>>,
+) -> Vec<u8> {
     let order = header.drep.order();
     let mut results = ResultsBuf::new(order);
     for answer in answers {
@@ -91,7 +99,12 @@ pub fn acknowledge(header: &Header, agreed: &Agreed, answers: &Answers, address:
     let flags = PfcFlags(PfcFlags::WHOLE.0 | echoed);
     let header = Header::new(ptype, flags, order.into(), header.call_id);
     let mut octets = Vec::new();
-    Pdu::new(header, body).encode(&mut octets);
+    // Every body ends at a multiple of 4 octets, where a verifier may start.
+    let pdu = Pdu {
+        auth: verifier,
+        ..Pdu::new(header, body)
+    };
+    pdu.encode(&mut octets);
     octets
 }
 
@@ -127,21 +140,72 @@ pub fn reject(header: &Header, reason: RejectReason) -> Vec<u8> {
 pub fn respond(call: &Call, stub: &[u8], max_frag: u16, out: &mut Vec<u8>) -> u32 {
     let mut count = 0;
     for piece in fragment::split(stub, max_frag, RESPONSE_HEAD) {
-        let Piece {
-            flags,
-            alloc_hint,
-            stub,
-        } = piece;
-        let header = Header::new(PacketType::RESPONSE, flags, call.order.into(), call.id);
-        let response = Response {
-            alloc_hint,
-            context_id: answered_context(call.context_id),
-            cancel_count: 0,
-            reserved: 0,
-            stub,
-        };
-        Pdu::new(header, Body::Response(response)).encode(out);
+        response(call, &piece).encode(out);
         count += 1;
     }
     count
+}
+
+/// What signs the fragments of a response.
+pub struct Protection<'a> {
+    /// The security context of the call.
+    pub slot: &'a mut Slot,
+    /// Whether headers are signed.
+    pub signs_header: bool,
+}
+
+/// A response's stub is padded to a multiple of this where it is signed
+/// (MS-RPCE 2.2.2.11).
+const AUTH_PAD: usize = 16;
+
+/// The same as [`respond`], each fragment signed.
+pub fn respond_protected(
+    call: &Call,
+    stub: &[u8],
+    max_frag: u16,
+    protection: Protection<'_>,
+    out: &mut Vec<u8>,
+) -> u32 {
+    let Protection { slot, signs_header } = protection;
+    let zeros = vec![0; slot.context().signature_len()];
+    let overhead = RESPONSE_HEAD + AuthVerifier::HEAD + zeros.len();
+    let mut count = 0;
+    for piece in fragment::split(stub, max_frag, overhead) {
+        let pad = &[0; AUTH_PAD][..piece.stub.len().wrapping_neg() % AUTH_PAD];
+        let start = out.len();
+        let pdu = Pdu {
+            pad,
+            auth: Some(slot.verifier(pad.len() as u8, &zeros)),
+            ..response(call, &piece)
+        };
+        pdu.encode(out);
+        let signed = out.len() - start - zeros.len();
+        let (octets, signature) = out[start..].split_at_mut(signed);
+        let packet = Packet {
+            octets,
+            stub: RESPONSE_HEAD..signed - AuthVerifier::HEAD,
+            signs_header,
+        };
+        slot.context().protect(packet, signature);
+        count += 1;
+    }
+    count
+}
+
+/// One fragment of a response.
+fn response<'a>(call: &Call, piece: &Piece<'a>) -> Pdu<'a> {
+    let header = Header::new(
+        PacketType::RESPONSE,
+        piece.flags,
+        call.order.into(),
+        call.id,
+    );
+    let response = Response {
+        alloc_hint: piece.alloc_hint,
+        context_id: answered_context(call.context_id),
+        cancel_count: 0,
+        reserved: 0,
+        stub: piece.stub,
+    };
+    Pdu::new(header, Body::Response(response))
 }

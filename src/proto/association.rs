@@ -9,17 +9,20 @@
 //! one call is incomplete at most; after a violation nothing more is read.
 
 mod receive;
+mod secure;
 
-use super::answer::{self, About, Agreed};
+use super::answer::{self, About, Agreed, Protection};
 use super::context::{Answers, ContextTable, Served};
 use super::fragment::Assembly;
 use super::frame::{self, Frame};
+use super::security::{Security, SecurityContexts};
 use super::transmit::Transmit;
 use crate::wire::drep::ByteOrder;
-use crate::wire::pdu::Header;
+use crate::wire::pdu::{AuthLevel, Header};
 use crate::wire::status::{FaultStatus, RejectReason};
 use crate::wire::syntax::SyntaxId;
 use bytes::{Bytes, BytesMut};
+use secure::LegAnswer;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,6 +46,8 @@ pub struct Settings {
     pub max_queued: usize,
     /// Presentation contexts of one connection, at most.
     pub max_contexts: usize,
+    /// Who authenticates clients, if anybody does.
+    pub security: Security,
     /// How long a peer may take to bind.
     pub bind_timeout: Duration,
     /// How long a bound peer may be silent.
@@ -85,6 +90,19 @@ pub struct Call {
     pub order: ByteOrder,
     /// The caller wants no answer.
     pub maybe: bool,
+    /// Who makes it; `None` for anybody.
+    pub caller: Option<Caller>,
+}
+
+/// Who makes a call, by the security context that it came under.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The client's name, as its provider tells it.
+    pub principal: Arc<str>,
+    /// How much was protected.
+    pub auth_level: AuthLevel,
+    /// Where the security context stands.
+    index: usize,
 }
 
 /// The answer to a call.
@@ -136,6 +154,8 @@ struct Joining {
     agreed: Agreed,
     /// The answers to its contexts.
     answers: Answers,
+    /// The answer to its first leg of an authentication.
+    leg: Option<LegAnswer>,
 }
 
 /// Where the connection stands.
@@ -160,6 +180,8 @@ pub struct Association {
     closed: Option<Closed>,
     /// What context ids mean.
     contexts: ContextTable,
+    /// Who the client is.
+    security: SecurityContexts,
     /// The call that is not complete.
     assembly: Option<Assembly>,
     /// What waits behind the call that is being answered.
@@ -199,6 +221,7 @@ impl Association {
     pub fn new(settings: Arc<Settings>, now: Instant) -> Self {
         Association {
             contexts: ContextTable::new(settings.max_contexts),
+            security: SecurityContexts::default(),
             settings,
             state: State::New,
             closed: None,
@@ -284,8 +307,9 @@ impl Association {
             header,
             agreed,
             answers,
+            leg,
         } = joining;
-        self.send_in_turn(answer::acknowledge(&header, &agreed, &answers, &address));
+        self.acknowledge(&header, &agreed, &answers, &address, leg);
         self.state = State::Bound(agreed);
     }
 
@@ -413,6 +437,24 @@ impl Association {
 
 /// Answers.
 impl Association {
+    /// A bind_ack or alter_context_resp, with the answer to a leg.
+    fn acknowledge(
+        &mut self,
+        header: &Header,
+        agreed: &Agreed,
+        answers: &Answers,
+        address: &[u8],
+        leg: Option<LegAnswer>,
+    ) {
+        let leg = leg.filter(|leg| !leg.token.is_empty());
+        let verifier = leg.as_ref().and_then(|leg| {
+            let slot = self.security.get(leg.index)?;
+            Some(slot.verifier(0, &leg.token))
+        });
+        let octets = answer::acknowledge(header, agreed, answers, address, verifier);
+        self.send_in_turn(octets);
+    }
+
     /// Sends octets behind the answers of all calls that came before.
     fn send_in_turn(&mut self, octets: Vec<u8>) {
         if self.is_busy() {
@@ -453,8 +495,19 @@ impl Association {
     /// Appends a response in fragments that the client takes.
     fn respond(&mut self, call: &Call, stub: &[u8]) {
         // A call exists only on a bound connection.
-        if let State::Bound(Agreed { send_limit, .. }) = self.state {
-            self.counts.sent += answer::respond(call, stub, send_limit, self.transmit.buffer());
-        }
+        let State::Bound(Agreed { send_limit, .. }) = self.state else {
+            return;
+        };
+        let out = self.transmit.buffer();
+        let signs_header = self.security.signs_header;
+        let index = call.caller.as_ref().map(|caller| caller.index);
+        let slot = index.and_then(|index| self.security.get_mut(index));
+        self.counts.sent += match slot.filter(|slot| slot.signs()) {
+            Some(slot) => {
+                let protection = Protection { slot, signs_header };
+                answer::respond_protected(call, stub, send_limit, protection, out)
+            }
+            None => answer::respond(call, stub, send_limit, out),
+        };
     }
 }

@@ -46,11 +46,12 @@ pub struct ContextTable {
     limit: usize,
 }
 
-/// The bind-time features that an association has: none yet.
+/// The bind-time features that an association has: 1 several security contexts,
+/// 2 a connection that outlives an orphaned call.
 ///
 /// # Source
-/// MS-RPCE 2.2.2.14: 1 security context multiplexing, 2 keep connection on orphan.
-const FEATURES: u64 = 0;
+/// MS-RPCE 2.2.2.14; Windows and Samba answer both.
+const FEATURES: u64 = 3;
 
 /// Transfer syntaxes that exist, whether served or not: a context id may not be
 /// moved from one to another of them (MS-RPCE 3.3.1.5.6).
@@ -260,7 +261,7 @@ mod tests {
                 (2, SyntaxId::EPT, &[bind_time_syntax(3)]),
             ],
         );
-        assert_eq!(answers, Ok(vec![(0, 0), (2, 2), (3, 0)]));
+        assert_eq!(answers, Ok(vec![(0, 0), (2, 2), (3, 3)]));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Assembly {
     pub maybe: bool,
     /// When the first fragment came.
     pub since: Instant,
+    /// The security context of the first fragment, which holds for the call.
+    pub security: Option<usize>,
     /// What has come of the stub.
     stub: BytesMut,
 }
@@ -39,7 +41,7 @@ impl Assembly {
     pub fn new(
         (call_id, drep): (u32, DataRepresentation),
         (context_id, opnum, object): (u16, u16, Option<Uuid>),
-        (maybe, since): (bool, Instant),
+        (maybe, since, security): (bool, Instant, Option<usize>),
         stub: &[u8],
     ) -> Self {
         Assembly {
@@ -50,6 +52,7 @@ impl Assembly {
             drep,
             maybe,
             since,
+            security,
             stub: BytesMut::from(stub),
         }
     }
@@ -109,10 +112,11 @@ pub struct Piece<'a> {
 /// Cuts a stub into fragments of at most `max_frag` octets with `head` octets
 /// of header each. Stubs of all but the last are multiples of 16 octets.
 ///
-/// An empty stub is one empty fragment. `max_frag` is at least 1432, so that
-/// every fragment carries something.
+/// An empty stub is one empty fragment. `max_frag` is at least 1432 and a head
+/// with its verifier below that, so that every fragment carries something.
 pub fn split(stub: &[u8], max_frag: u16, head: usize) -> impl Iterator<Item = Piece<'_>> {
-    let room = (usize::from(max_frag.max(MUST_RECV_FRAG)) - head) & !15;
+    let most = usize::from(max_frag.max(MUST_RECV_FRAG));
+    let room = (most.saturating_sub(head) & !15).max(16);
     let count = stub.len().div_ceil(room).max(1);
     (0..count).map(move |index| {
         let from = index * room;

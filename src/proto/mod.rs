@@ -14,9 +14,11 @@ pub mod context;
 pub mod fragment;
 pub mod frame;
 pub mod group;
+pub mod security;
 mod transmit;
 
-pub use association::{Answer, Association, Call, Closed, Counts, Event, Settings};
+pub use association::{Answer, Association, Call, Caller, Closed, Counts, Event, Settings};
 pub use client::{ClientAssociation, ClientEvent, ClientSettings, ProtocolError};
 pub use context::Served;
 pub use group::Groups;
+pub use security::{Security, SecurityContext, SecurityProvider};

@@ -2,7 +2,7 @@
 
 use super::limits::Limit;
 use super::{Admission, Group, Server, lock};
-use crate::proto::{Answer, Association, Call, Closed, Event, Settings};
+use crate::proto::{Answer, Association, Call, Closed, Event, Security, Settings};
 use crate::service::{self, Reply};
 use crate::transport::Listener;
 use crate::wire::{FaultStatus, Input};
@@ -93,6 +93,7 @@ fn settings(server: &Server, address: SocketAddr) -> Settings {
         max_waiting: limits.calls_in_flight,
         max_queued: limits.queued_octets,
         max_contexts: limits.contexts,
+        security: Security::none(),
         bind_timeout: limits.bind_timeout,
         idle_timeout: limits.idle_timeout,
         call_timeout: limits.call_timeout,

@@ -1,12 +1,13 @@
 //! PDUs of a client, one by one: what each does to the association.
 
+use super::secure::{self, Judged, is_aligned};
 use super::{Association, Call, Joining, Queued, State, Step};
 use crate::proto::answer::{self, About, Agreed};
 use crate::proto::context::{Answers, Refusal};
 use crate::proto::fragment::{self, Assembly};
 use crate::proto::frame::Violation;
 use crate::wire::pdu::{
-    AuthLevel, AuthVerifier, Bind, Body, ContextAnswer, Header, PacketType, Pdu, PfcFlags, Request,
+    AuthVerifier, Bind, Body, ContextAnswer, Header, PacketType, Pdu, PfcFlags, Request,
 };
 use crate::wire::status::{ContextResult, FaultStatus, ProviderReason, RejectReason};
 use bytes::Bytes;
@@ -51,6 +52,7 @@ impl Association {
             // Neither is answered, and both change nothing: a call that was not
             // complete can still be completed.
             Body::CoCancel | Body::Orphaned => Ok(()),
+            Body::Auth3(_) => self.auth3(&pdu),
             _ => self.violate(About::new(header, 0), true),
         }
     }
@@ -58,8 +60,7 @@ impl Association {
     /// Answers a bind, once its group is known; or refuses it.
     fn bind(&mut self, pdu: &Pdu<'_>, bind: &Bind<'_>) -> Step {
         let header = &pdu.header;
-        if let Some(verifier) = &pdu.auth {
-            let reason = no_provider(header, verifier);
+        if let Some(reason) = secure::ill_formed(pdu) {
             return self.refuse(header, reason);
         }
         let answers = match self.negotiate(bind, true) {
@@ -69,6 +70,11 @@ impl Association {
             }
             Err(Refusal::Protocol) => return self.refuse(header, RejectReason::NOT_SPECIFIED),
         };
+        let leg = match self.bind_leg(pdu) {
+            Ok(leg) => leg,
+            Err(reason) => return self.refuse(header, reason),
+        };
+        self.note_header_signing(header);
         let max_frag = fragment::negotiate(
             bind.max_xmit_frag,
             bind.max_recv_frag,
@@ -84,6 +90,7 @@ impl Association {
             header: *header,
             agreed,
             answers,
+            leg,
         });
         Ok(())
     }
@@ -103,25 +110,30 @@ impl Association {
     /// Answers an alter_context.
     fn alter(&mut self, pdu: &Pdu<'_>, alter: &Bind<'_>) -> Step {
         let header = &pdu.header;
-        if !is_aligned(header) {
-            return self.violate(About::new(header, 0), true);
+        let about = About::new(header, 0);
+        let is_fit = |verifier: &AuthVerifier| secure::pad_fits(header, verifier);
+        if !is_aligned(header) || !pdu.auth.as_ref().is_none_or(is_fit) {
+            return self.violate(about, true);
         }
-        if pdu.auth.is_some() {
-            // No provider to begin with (MS-RPCE 3.3.1.5.2).
-            return self.fault_and_close(About::new(header, 0), FaultStatus::ACCESS_DENIED, true);
+        if secure::is_of_no_type(pdu) {
+            return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, true);
         }
-        match self.negotiate(alter, false) {
-            Ok(answers) => {
-                // Sizes and group of an alter_context are ignored, the answer
-                // repeats the bind's.
-                if let State::Bound(agreed) = &self.state {
-                    let octets = answer::acknowledge(header, agreed, &answers, &[]);
-                    self.send_in_turn(octets);
-                }
-                Ok(())
-            }
-            Err(_) => self.violate(About::new(header, 0), true),
+        let answers = match self.negotiate(alter, false) {
+            Ok(answers) if !self.security.has_failed() => answers,
+            _ => return self.violate(about, true),
+        };
+        let leg = match self.alter_leg(pdu) {
+            Ok(leg) => leg,
+            Err(status) => return self.fault_and_close(about, status, true),
+        };
+        self.note_header_signing(header);
+        // Sizes and group of an alter_context are ignored, the answer repeats
+        // the bind's.
+        if let State::Bound(agreed) = &self.state {
+            let agreed = *agreed;
+            self.acknowledge(header, &agreed, &answers, &[], leg);
         }
+        Ok(())
     }
 
     /// Takes one fragment of a call.
@@ -130,26 +142,39 @@ impl Association {
         if !is_aligned(header) {
             return self.violate(About::new(header, 0), false);
         }
-        if pdu.auth.is_some() {
-            let about = About::new(header, request.context_id);
-            return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false);
+        if let Some(pending) = &self.assembly
+            && pending.call_id != header.call_id
+        {
+            let about = self.interleaved(header, pending);
+            return self.violate(about, false);
         }
-        if header.flags.contains(PfcFlags::FIRST_FRAG) {
-            self.first_fragment(header, request, octets)
+        let is_first = header.flags.contains(PfcFlags::FIRST_FRAG);
+        if self.assembly.is_none() && !is_first {
+            return self.stray_fragment(pdu, request);
+        }
+        let judged = match self.judge(pdu, request, octets) {
+            Ok(judged) => judged,
+            Err(step) => return step,
+        };
+        // Unsealed octets differ in the stub alone.
+        let Ok(Pdu {
+            body: Body::Request(request),
+            ..
+        }) = Pdu::decode(&judged.octets)
+        else {
+            return self.violate(About::new(header, 0), false);
+        };
+        if is_first {
+            self.first_fragment(header, &request, &judged)
         } else {
-            self.next_fragment(header, request)
+            self.next_fragment(header, &request)
         }
     }
 
     /// Takes a call, or begins one that goes on in further fragments.
-    fn first_fragment(&mut self, header: &Header, request: &Request<'_>, octets: &Bytes) -> Step {
+    fn first_fragment(&mut self, header: &Header, request: &Request<'_>, judged: &Judged) -> Step {
         if let Some(pending) = &self.assembly {
-            let about = if pending.call_id == header.call_id {
-                About::of(pending)
-            } else {
-                self.interleaved(header, pending)
-            };
-            return self.violate(about, false);
+            return self.violate(About::of(pending), false);
         }
         if header.flags.contains(PfcFlags::PENDING_CANCEL) {
             let about = About::new(header, 0);
@@ -170,15 +195,15 @@ impl Association {
             self.call(
                 About::new(header, request.context_id),
                 (request.opnum, request.object),
-                octets.slice_ref(request.stub),
-                maybe,
+                judged.octets.slice_ref(request.stub),
+                (maybe, judged.security),
             );
             return Ok(());
         }
         self.assembly = Some(Assembly::new(
             (header.call_id, header.drep),
             (request.context_id, request.opnum, request.object),
-            (maybe, self.last_pdu),
+            (maybe, self.last_pdu, judged.security),
             request.stub,
         ));
         Ok(())
@@ -187,12 +212,8 @@ impl Association {
     /// Adds to the incomplete call, and takes it when that is the last fragment.
     fn next_fragment(&mut self, header: &Header, request: &Request<'_>) -> Step {
         let Some(pending) = &self.assembly else {
-            return self.stray_fragment(header, request);
+            return Ok(());
         };
-        if pending.call_id != header.call_id {
-            let about = self.interleaved(header, pending);
-            return self.violate(about, false);
-        }
         let about = About::of(pending);
         if header.drep != pending.drep {
             return self.violate(about, false);
@@ -207,8 +228,8 @@ impl Association {
         };
         if header.flags.contains(PfcFlags::LAST_FRAG) {
             let operation = (whole.opnum, whole.object);
-            let maybe = whole.maybe;
-            self.call(about, operation, whole.into_stub(), maybe);
+            let manner = (whole.maybe, whole.security);
+            self.call(about, operation, whole.into_stub(), manner);
         } else {
             self.assembly = Some(whole);
         }
@@ -226,13 +247,21 @@ impl Association {
     ///
     /// # Source
     /// Samba's raw_protocol suite.
-    fn stray_fragment(&mut self, header: &Header, request: &Request<'_>) -> Step {
-        if self.multiplexing() && self.contexts.get(request.context_id).is_none() {
+    fn stray_fragment(&mut self, pdu: &Pdu<'_>, request: &Request<'_>) -> Step {
+        let header = &pdu.header;
+        if !self.multiplexing() {
+            return self.violate(About::new(header, 0), false);
+        }
+        if self.contexts.get(request.context_id).is_none() {
             let about = About::new(header, 0);
             self.send_in_turn(answer::fault(about, FaultStatus::UNK_IF, true));
             return Ok(());
         }
-        self.violate(About::new(header, 0), false)
+        let about = About::new(header, request.context_id);
+        match self.named(pdu.auth.as_ref()) {
+            Ok(_) => self.violate(about, false),
+            Err(()) => self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false),
+        }
     }
 
     /// Queues a whole call, or the fault that it gets at once.
@@ -241,7 +270,7 @@ impl Association {
         about: About,
         (opnum, object): (u16, Option<Uuid>),
         stub: Bytes,
-        maybe: bool,
+        (maybe, security): (bool, Option<usize>),
     ) {
         let Some(bound) = self.contexts.get(about.context_id) else {
             let about = About {
@@ -253,8 +282,7 @@ impl Association {
             }
             return;
         };
-        self.queued_stub += stub.len();
-        self.queue.push_back(Queued::Call(Call {
+        let call = Call {
             id: about.call_id,
             context_id: about.context_id,
             interface: bound.interface,
@@ -264,7 +292,16 @@ impl Association {
             stub,
             order: about.drep.order(),
             maybe,
-        }));
+            caller: self.caller(security),
+        };
+        if !self.is_as_told(&call, &about, &bound) {
+            if !maybe {
+                self.send_in_turn(answer::fault(about, FaultStatus::ACCESS_DENIED, false));
+            }
+            return;
+        }
+        self.queued_stub += call.stub.len();
+        self.queue.push_back(Queued::Call(call));
     }
 
     /// Which call a fault for interleaved calls names: the incomplete one, or
@@ -281,33 +318,4 @@ impl Association {
     fn multiplexing(&self) -> bool {
         matches!(&self.state, State::Bound(agreed) if agreed.multiplexing)
     }
-}
-
-/// Why an authenticated bind is refused as long as there is no security
-/// provider. This is where one will plug in.
-///
-/// # Source
-/// MS-RPCE 2.2.2.11, 3.3.1.5.2; Samba's raw_protocol suite for the reasons.
-fn no_provider(header: &Header, verifier: &AuthVerifier<'_>) -> RejectReason {
-    if !is_aligned(header) {
-        RejectReason::NOT_SPECIFIED
-    } else if verifier.pad_length != 0 {
-        RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED
-    } else {
-        match verifier.auth_level {
-            AuthLevel::CALL => RejectReason::INVALID_CHECKSUM,
-            AuthLevel::CONNECT | AuthLevel::PACKET | AuthLevel::INTEGRITY | AuthLevel::PRIVACY => {
-                RejectReason::AUTHENTICATION_TYPE_NOT_RECOGNIZED
-            }
-            _ => RejectReason::NOT_SPECIFIED,
-        }
-    }
-}
-
-/// Whether the verifier, if there is one, starts at a multiple of 4 octets.
-///
-/// # Source
-/// MS-RPCE 2.2.2.11 asks senders for 16; Samba's raw_protocol suite takes 4.
-fn is_aligned(header: &Header) -> bool {
-    AuthVerifier::offset(header).is_ok_and(|start| start.is_none_or(|at| at.is_multiple_of(4)))
 }

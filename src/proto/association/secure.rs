@@ -1,0 +1,380 @@
+//! Legs of an authentication, verifiers of requests, verification trailers.
+
+use super::{Association, Call, Caller, Step};
+use crate::proto::answer::About;
+use crate::proto::context::Bound;
+use crate::proto::security::{NotBegun, Packet, Slot, Stage};
+use crate::wire::pdu::{
+    AuthType, AuthVerifier, CommandBody, Header, Header2, PacketType, Pdu, PfcFlags, Request,
+    VerificationTrailer,
+};
+use crate::wire::status::{FaultStatus, RejectReason};
+use crate::wire::{Input, SyntaxId};
+use bytes::Bytes;
+
+/// What stands before the verifier of a bind or alter_context that padding
+/// could be cut from: everything but the shortest head.
+///
+/// # Source
+/// Samba's raw_protocol suite: a pad length is taken as long as it fits.
+const LEG_HEAD: usize = 24;
+
+/// Bit 1 of the bit mask command: the client supports header signing.
+const SUPPORTS_HEADER_SIGNING: u32 = 1;
+
+/// A leg's answer: whose it is, and the token.
+#[derive(Debug)]
+pub(super) struct LegAnswer {
+    /// Where the security context stands.
+    pub(super) index: usize,
+    /// The token; empty for none.
+    pub(super) token: Vec<u8>,
+}
+
+/// A request whose verifier was judged.
+pub(super) struct Judged {
+    /// The security context of the call; `None` without one.
+    pub(super) security: Option<usize>,
+    /// The PDU's octets; unsealed where they were sealed.
+    pub(super) octets: Bytes,
+}
+
+/// Why a verifier ends the connection.
+struct Unfit {
+    /// What the fault is about.
+    about: About,
+    /// Its status.
+    status: FaultStatus,
+    /// Its did-not-execute bit.
+    did_not_execute: bool,
+}
+
+impl Association {
+    /// Takes the first leg of an authentication, if a bind carries one.
+    pub(super) fn bind_leg(&mut self, pdu: &Pdu<'_>) -> Result<Option<LegAnswer>, RejectReason> {
+        let Some(verifier) = &pdu.auth else {
+            return Ok(None);
+        };
+        let begun = self.security.begin(&self.settings.security, verifier);
+        let (index, leg) = begun.map_err(refusal_of_bind)?;
+        self.security.set_of_bind(index);
+        let token = leg.token;
+        Ok(Some(LegAnswer { index, token }))
+    }
+
+    /// Takes a leg that an alter_context carries: a further one of a context
+    /// under way, or the first of another.
+    pub(super) fn alter_leg(&mut self, pdu: &Pdu<'_>) -> Result<Option<LegAnswer>, FaultStatus> {
+        let Some(verifier) = &pdu.auth else {
+            return Ok(None);
+        };
+        let Some(index) = self.security.position(verifier.context_id) else {
+            let begun = self.security.begin(&self.settings.security, verifier);
+            let (index, leg) = begun.map_err(refusal_of_alter)?;
+            let token = leg.token;
+            return Ok(Some(LegAnswer { index, token }));
+        };
+        let Some(slot) = self.security.get_mut(index) else {
+            return Err(FaultStatus::ACCESS_DENIED);
+        };
+        if slot.auth_type != verifier.auth_type {
+            return Err(FaultStatus::SEC_PKG_ERROR);
+        }
+        if !slot.is_of(verifier) || slot.stage != Stage::Begun {
+            return Err(FaultStatus::ACCESS_DENIED);
+        }
+        let leg = slot.proceed(verifier.value);
+        let token = leg.map_err(|_| FaultStatus::ACCESS_DENIED)?.token;
+        Ok(Some(LegAnswer { index, token }))
+    }
+
+    /// Takes an rpc_auth_3: the last leg, which has no answer. What is wrong
+    /// with its token is told by the next request.
+    ///
+    /// # Source
+    /// MS-RPCE 2.2.2.10, 3.3.1.5.2; Samba's raw_protocol suite.
+    pub(super) fn auth3(&mut self, pdu: &Pdu<'_>) -> Step {
+        let about = About::new(&pdu.header, 0);
+        let Some(verifier) = &pdu.auth else {
+            return self.violate(about, true);
+        };
+        if !is_aligned(&pdu.header) {
+            return self.violate(about, true);
+        }
+        let index = self.security.position(verifier.context_id);
+        let Some(slot) = index.and_then(|index| self.security.get_mut(index)) else {
+            return self.violate(about, true);
+        };
+        if !pad_fits(&pdu.header, verifier) {
+            return self.fault_and_close(about, FaultStatus::REMOTE_NO_MEMORY, true);
+        }
+        if !slot.is_of(verifier) || slot.stage != Stage::Begun {
+            return self.violate(about, true);
+        }
+        match slot.proceed(verifier.value) {
+            Ok(leg) if leg.is_complete && leg.token.is_empty() => (),
+            _ => slot.stage = Stage::Failed,
+        }
+        Ok(())
+    }
+
+    /// Judges the verifier of a request, or that it has none.
+    ///
+    /// A continuation is judged by the security context of its call's first
+    /// fragment, whatever its own header says.
+    pub(super) fn judge(
+        &mut self,
+        pdu: &Pdu<'_>,
+        request: &Request<'_>,
+        octets: &Bytes,
+    ) -> Result<Judged, Step> {
+        let judged = match &self.assembly {
+            Some(pending) => {
+                let security = pending.security;
+                let about = About::of(pending);
+                continuation(security, about, pdu, request)
+            }
+            None => self.beginning(pdu, request),
+        };
+        judged
+            .and_then(|(security, about)| self.verified(security, about, pdu, request, octets))
+            .map_err(|unfit| self.fault_and_close(unfit.about, unfit.status, unfit.did_not_execute))
+    }
+
+    /// The security context of a call's first fragment.
+    fn beginning(
+        &self,
+        pdu: &Pdu<'_>,
+        request: &Request<'_>,
+    ) -> Result<(Option<usize>, About), Unfit> {
+        let header = &pdu.header;
+        let about = About::new(header, request.context_id);
+        let denied = Unfit {
+            about,
+            status: FaultStatus::ACCESS_DENIED,
+            did_not_execute: false,
+        };
+        let Some(index) = self.named(pdu.auth.as_ref()).map_err(|()| denied)? else {
+            return Ok((None, about));
+        };
+        match self.security.get(index).map(|slot| slot.stage) {
+            Some(Stage::Complete) => Ok((Some(index), about)),
+            Some(Stage::Begun) => Err(Unfit {
+                about: About::new(header, 0),
+                status: FaultStatus::PROTO_ERROR,
+                did_not_execute: true,
+            }),
+            Some(Stage::Failed) | None => Err(Unfit {
+                about,
+                status: FaultStatus::ACCESS_DENIED,
+                did_not_execute: false,
+            }),
+        }
+    }
+
+    /// The security context that a verifier names, or that holds without one.
+    pub(super) fn named(&self, verifier: Option<&AuthVerifier<'_>>) -> Result<Option<usize>, ()> {
+        let Some(verifier) = verifier else {
+            return Ok(self.security.of_bind());
+        };
+        let index = self.security.position(verifier.context_id).ok_or(())?;
+        match self.security.get(index) {
+            Some(slot) if slot.is_of(verifier) => Ok(Some(index)),
+            _ => Err(()),
+        }
+    }
+
+    /// Checks the signature of a request, where its security context has one.
+    fn verified(
+        &mut self,
+        security: Option<usize>,
+        about: About,
+        pdu: &Pdu<'_>,
+        request: &Request<'_>,
+        octets: &Bytes,
+    ) -> Result<Judged, Unfit> {
+        let signs_header = self.security.signs_header;
+        let octets = octets.clone();
+        let Some(slot) = security.and_then(|index| self.security.get_mut(index)) else {
+            return Ok(Judged { security, octets });
+        };
+        if !slot.signs() {
+            return Ok(Judged { security, octets });
+        }
+        let unfit = |status| Unfit {
+            about,
+            status,
+            did_not_execute: false,
+        };
+        let Some(verifier) = &pdu.auth else {
+            let is_first = self.assembly.is_none();
+            return Err(unfit(match is_first {
+                true => FaultStatus::ACCESS_DENIED,
+                false => FaultStatus::PROTO_ERROR,
+            }));
+        };
+        let plain = unsealed(slot, signs_header, &octets, request, verifier)
+            .ok_or_else(|| unfit(FaultStatus::SEC_PKG_ERROR))?;
+        let octets = plain;
+        Ok(Judged { security, octets })
+    }
+
+    /// Who makes a call under a security context.
+    pub(super) fn caller(&self, security: Option<usize>) -> Option<Caller> {
+        let index = security?;
+        let slot = self.security.get(index)?;
+        Some(Caller {
+            principal: slot.principal(),
+            auth_level: slot.auth_level,
+            index,
+        })
+    }
+
+    /// Whether the verification trailer of a call, if it has one, says of it
+    /// what is so.
+    ///
+    /// # Source
+    /// MS-RPCE 2.2.2.13, 3.3.1.5.2.2.
+    pub(super) fn is_as_told(&self, call: &Call, about: &About, bound: &Bound) -> bool {
+        let Some(trailer) = VerificationTrailer::find(Input::new(&call.stub, call.order)) else {
+            return true;
+        };
+        trailer.commands.iter().all(|command| match command.body {
+            CommandBody::Bitmask1(bits) => self.agrees_on_signing(bits, call),
+            CommandBody::PresentationContext {
+                abstract_syntax,
+                transfer_syntax,
+            } => self.is_bound_to(bound, &abstract_syntax, transfer_syntax),
+            CommandBody::Header2(header) => {
+                header
+                    == Header2 {
+                        ptype: PacketType::REQUEST,
+                        drep: about.drep,
+                        call_id: about.call_id,
+                        context_id: about.context_id,
+                        opnum: call.opnum,
+                    }
+            }
+            CommandBody::Other { .. } => !command.must_process,
+        })
+    }
+
+    /// Whether a presentation context means what the client believes.
+    fn is_bound_to(&self, bound: &Bound, interface: &SyntaxId, syntax: SyntaxId) -> bool {
+        let served = self.settings.interfaces.get(bound.interface);
+        served.is_some_and(|served| served.interface.serves(interface))
+            && bound.transfer_syntax == syntax
+    }
+
+    /// Whether a client that can sign headers does: where it can and packets
+    /// are signed, somebody took the offer out of its bind.
+    fn agrees_on_signing(&self, bits: u32, call: &Call) -> bool {
+        let slot = call.caller.as_ref().map(|caller| caller.index);
+        let signs = slot
+            .and_then(|index| self.security.get(index))
+            .is_some_and(Slot::signs);
+        bits & SUPPORTS_HEADER_SIGNING == 0 || !signs || self.security.signs_header
+    }
+
+    /// Takes note of a client that can sign headers: on a bind or alter_context,
+    /// for the whole connection.
+    pub(super) fn note_header_signing(&mut self, header: &Header) {
+        // The same bit as PENDING_CANCEL (MS-RPCE 2.2.2.3).
+        self.security.signs_header |= header.flags.contains(PfcFlags::PENDING_CANCEL);
+    }
+}
+
+/// The security context of a further fragment: that of the first, which has to
+/// have one where this has a verifier.
+fn continuation(
+    security: Option<usize>,
+    about: About,
+    pdu: &Pdu<'_>,
+    request: &Request<'_>,
+) -> Result<(Option<usize>, About), Unfit> {
+    if security.is_none() && pdu.auth.is_some() {
+        return Err(Unfit {
+            about: About::new(&pdu.header, request.context_id),
+            status: FaultStatus::ACCESS_DENIED,
+            did_not_execute: false,
+        });
+    }
+    Ok((security, about))
+}
+
+/// The PDU with its stub unsealed; `None` when the signature does not fit.
+fn unsealed(
+    slot: &mut Slot,
+    signs_header: bool,
+    octets: &Bytes,
+    request: &Request<'_>,
+    verifier: &AuthVerifier<'_>,
+) -> Option<Bytes> {
+    // Decoding found room for all of these.
+    let signed = octets.len().checked_sub(verifier.value.len())?;
+    let trailer = signed.checked_sub(AuthVerifier::HEAD)?;
+    let padded = request.stub.len() + usize::from(verifier.pad_length);
+    let mut plain = octets.to_vec();
+    let packet = Packet {
+        octets: plain.get_mut(..signed)?,
+        stub: trailer.checked_sub(padded)?..trailer,
+        signs_header,
+    };
+    slot.context().verify(packet, verifier.value).ok()?;
+    Some(plain.into())
+}
+
+/// The reason that a bind gets whose security context is not begun.
+///
+/// # Source
+/// MS-RPCE 3.3.1.5.2; Samba's raw_protocol suite.
+fn refusal_of_bind(why: NotBegun) -> RejectReason {
+    match why {
+        NotBegun::UnknownType => RejectReason::AUTHENTICATION_TYPE_NOT_RECOGNIZED,
+        NotBegun::Level => RejectReason::NOT_SPECIFIED,
+        NotBegun::LevelCall | NotBegun::Refused(_) => RejectReason::INVALID_CHECKSUM,
+        NotBegun::TooMany => RejectReason::LOCAL_LIMIT_EXCEEDED,
+    }
+}
+
+/// The status that an alter_context gets whose security context is not begun.
+fn refusal_of_alter(why: NotBegun) -> FaultStatus {
+    match why {
+        NotBegun::TooMany => FaultStatus::PROTO_ERROR,
+        _ => FaultStatus::ACCESS_DENIED,
+    }
+}
+
+/// Why a bind's verifier is refused for its form alone.
+pub(super) fn ill_formed(pdu: &Pdu<'_>) -> Option<RejectReason> {
+    let verifier = pdu.auth.as_ref()?;
+    if !is_aligned(&pdu.header) {
+        Some(RejectReason::NOT_SPECIFIED)
+    } else if !pad_fits(&pdu.header, verifier) {
+        Some(RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED)
+    } else {
+        None
+    }
+}
+
+/// Whether an alter_context's verifier is of type none: refused before its
+/// contexts are looked at.
+pub(super) fn is_of_no_type(pdu: &Pdu<'_>) -> bool {
+    pdu.auth
+        .is_some_and(|verifier| verifier.auth_type == AuthType::NONE)
+}
+
+/// Whether the pad length of a leg's verifier is not more than there is.
+pub(super) fn pad_fits(header: &Header, verifier: &AuthVerifier<'_>) -> bool {
+    let taken = LEG_HEAD + AuthVerifier::HEAD + verifier.value.len();
+    let room = usize::from(header.frag_length).saturating_sub(taken);
+    usize::from(verifier.pad_length) <= room
+}
+
+/// Whether the verifier, if there is one, starts at a multiple of 4 octets.
+///
+/// # Source
+/// MS-RPCE 2.2.2.11 asks senders for 16; Samba's raw_protocol suite takes 4.
+pub(super) fn is_aligned(header: &Header) -> bool {
+    AuthVerifier::offset(header).is_ok_and(|start| start.is_none_or(|at| at.is_multiple_of(4)))
+}
