@@ -58,8 +58,8 @@ impl About {
 /// Octets of a response before its stub.
 const RESPONSE_HEAD: usize = 24;
 
-/// Windows answers with the low octet of the context id, and Samba after it
-/// (MS-RPCE captures; raw_protocol).
+/// Windows' responses name the low octet of the context id, and Samba's after
+/// it; faults name all of it (Samba's raw_protocol suite).
 fn answered_context(context_id: u16) -> u16 {
     context_id & 0xff
 }
@@ -120,7 +120,7 @@ pub fn fault(about: About, status: FaultStatus, did_not_execute: bool) -> Vec<u8
         about.drep.order().into(),
         about.call_id,
     );
-    let fault = Fault::new(answered_context(about.context_id), status);
+    let fault = Fault::new(about.context_id, status);
     let mut octets = Vec::new();
     Pdu::new(header, Body::Fault(fault)).encode(&mut octets);
     octets

@@ -254,15 +254,27 @@ impl SecurityContexts {
     ///
     /// # Errors
     /// `NotBegun`; nothing is kept then.
+    ///
+    /// # Source
+    /// MS-RPCE 2.2.1.1.8: packet is integrity on connections; Samba's
+    /// raw_protocol suite for the order of the refusals.
     pub fn begin(
         &mut self,
         security: &Security,
         verifier: &AuthVerifier,
     ) -> Result<(usize, Leg), NotBegun> {
-        let level = judge_level(verifier.auth_level)?;
+        // What no level is comes before the type, and that before level call.
+        if !(AuthLevel::CONNECT..=AuthLevel::PRIVACY).contains(&verifier.auth_level) {
+            return Err(NotBegun::Level);
+        }
         let provider = security
             .provider(verifier.auth_type)
             .ok_or(NotBegun::UnknownType)?;
+        let level = match verifier.auth_level {
+            AuthLevel::CALL => return Err(NotBegun::LevelCall),
+            AuthLevel::PACKET => AuthLevel::INTEGRITY,
+            level => level,
+        };
         if self.slots.len() >= security.max_contexts {
             return Err(NotBegun::TooMany);
         }
@@ -280,18 +292,5 @@ impl SecurityContexts {
             context,
         });
         Ok((self.slots.len() - 1, leg))
-    }
-}
-
-/// The level that a provider sees: packet is integrity on connections.
-///
-/// # Source
-/// MS-RPCE 2.2.1.1.8; Samba's raw_protocol suite for what has none.
-fn judge_level(level: AuthLevel) -> Result<AuthLevel, NotBegun> {
-    match level {
-        AuthLevel::CONNECT | AuthLevel::INTEGRITY | AuthLevel::PRIVACY => Ok(level),
-        AuthLevel::PACKET => Ok(AuthLevel::INTEGRITY),
-        AuthLevel::CALL => Err(NotBegun::LevelCall),
-        _ => Err(NotBegun::Level),
     }
 }

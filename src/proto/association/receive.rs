@@ -65,10 +65,7 @@ impl Association {
         }
         let answers = match self.negotiate(bind, true) {
             Ok(answers) => answers,
-            Err(Refusal::NoContexts) => {
-                return self.refuse(header, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED);
-            }
-            Err(Refusal::Protocol) => return self.refuse(header, RejectReason::NOT_SPECIFIED),
+            Err(_) => return self.refuse(header, RejectReason::NOT_SPECIFIED),
         };
         let leg = match self.bind_leg(pdu) {
             Ok(leg) => leg,
