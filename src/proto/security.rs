@@ -118,7 +118,7 @@ impl Security {
 
 /// How far a security context is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub(super) enum Stage {
     /// A further token is due.
     Begun,
     /// Packets may use it.
@@ -129,7 +129,7 @@ pub enum Stage {
 
 /// One security context of a connection.
 #[derive(Debug)]
-pub struct Slot {
+pub(super) struct Slot {
     /// Its type.
     pub auth_type: AuthType,
     /// Its level, as the client asked for it.
@@ -192,7 +192,7 @@ impl Slot {
 
 /// Why a new context is not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotBegun {
+pub(super) enum NotBegun {
     /// No provider has the type.
     UnknownType,
     /// No level that a connection can have.
@@ -205,9 +205,13 @@ pub enum NotBegun {
     Refused(SecurityError),
 }
 
+/// No security context is what a verifier names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoSuchContext;
+
 /// The security contexts of one connection, at most `Security::max_contexts`.
 #[derive(Debug, Default)]
-pub struct SecurityContexts {
+pub(super) struct SecurityContexts {
     /// In the order of their beginning.
     slots: Vec<Slot>,
     /// The context of packets without a verifier: the bind's, if it had one.
@@ -217,12 +221,6 @@ pub struct SecurityContexts {
 }
 
 impl SecurityContexts {
-    /// Where the bind's context stands, which is that of packets without a
-    /// verifier; `None` after an anonymous bind.
-    pub fn of_bind(&self) -> Option<usize> {
-        self.of_bind
-    }
-
     /// Makes a context the bind's.
     pub fn set_of_bind(&mut self, index: usize) {
         self.of_bind = Some(index);
@@ -238,10 +236,27 @@ impl SecurityContexts {
         self.slots.get_mut(index)
     }
 
-    /// Where the context of an id stands.
-    pub fn position(&self, context_id: u32) -> Option<usize> {
-        let is_named = |slot: &Slot| slot.context_id == context_id;
-        self.slots.iter().position(is_named)
+    /// The context of an id, and where it stands.
+    pub fn find(&mut self, context_id: u32) -> Option<(usize, &mut Slot)> {
+        let mut slots = self.slots.iter_mut().enumerate();
+        slots.find(|(_, slot)| slot.context_id == context_id)
+    }
+
+    /// Where the context stands that a verifier names as what it is; without
+    /// one the bind's, if it had any.
+    ///
+    /// # Errors
+    /// When there is none of that id, type and level.
+    pub fn named(&self, verifier: Option<&AuthVerifier>) -> Result<Option<usize>, NoSuchContext> {
+        let Some(verifier) = verifier else {
+            return Ok(self.of_bind);
+        };
+        let is_named = |slot: &Slot| slot.context_id == verifier.context_id && slot.is_of(verifier);
+        self.slots
+            .iter()
+            .position(is_named)
+            .map(Some)
+            .ok_or(NoSuchContext)
     }
 
     /// Whether the last leg of a context was refused.

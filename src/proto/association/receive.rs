@@ -1,11 +1,12 @@
 //! PDUs of a client, one by one: what each does to the association.
 
-use super::secure::{self, Judged, is_aligned};
+use super::secure::{self, is_aligned};
 use super::{Association, Call, Joining, Queued, State, Step};
 use crate::proto::answer::{self, About, Agreed};
 use crate::proto::context::{Answers, Refusal};
 use crate::proto::fragment::{self, Assembly};
 use crate::proto::frame::Violation;
+use crate::proto::security::NoSuchContext;
 use crate::wire::pdu::{
     AuthVerifier, Bind, Body, ContextAnswer, Header, PacketType, Pdu, PfcFlags, Request,
 };
@@ -149,27 +150,35 @@ impl Association {
         if self.assembly.is_none() && !is_first {
             return self.stray_fragment(pdu, request);
         }
-        let judged = match self.judge(pdu, request, octets) {
+        let (security, unsealed) = match self.judge(pdu, request, octets) {
             Ok(judged) => judged,
             Err(step) => return step,
         };
         // Unsealed octets differ in the stub alone.
-        let Ok(Pdu {
-            body: Body::Request(request),
-            ..
-        }) = Pdu::decode(&judged.octets)
-        else {
-            return self.violate(About::new(header, 0), false);
+        let octets = unsealed.as_ref().unwrap_or(octets);
+        let request = match unsealed.as_deref().map(Pdu::decode) {
+            None => *request,
+            Some(Ok(Pdu {
+                body: Body::Request(request),
+                ..
+            })) => request,
+            Some(_) => return self.violate(About::new(header, 0), false),
         };
         if is_first {
-            self.first_fragment(header, &request, &judged)
+            self.first_fragment(header, &request, octets, security)
         } else {
             self.next_fragment(header, &request)
         }
     }
 
     /// Takes a call, or begins one that goes on in further fragments.
-    fn first_fragment(&mut self, header: &Header, request: &Request<'_>, judged: &Judged) -> Step {
+    fn first_fragment(
+        &mut self,
+        header: &Header,
+        request: &Request<'_>,
+        octets: &Bytes,
+        security: Option<usize>,
+    ) -> Step {
         if let Some(pending) = &self.assembly {
             return self.violate(About::of(pending), false);
         }
@@ -192,15 +201,15 @@ impl Association {
             self.call(
                 About::new(header, request.context_id),
                 (request.opnum, request.object),
-                judged.octets.slice_ref(request.stub),
-                (maybe, judged.security),
+                octets.slice_ref(request.stub),
+                (maybe, security),
             );
             return Ok(());
         }
         self.assembly = Some(Assembly::new(
             (header.call_id, header.drep),
             (request.context_id, request.opnum, request.object),
-            (maybe, self.last_pdu, judged.security),
+            (maybe, self.last_pdu, security),
             request.stub,
         ));
         Ok(())
@@ -255,9 +264,9 @@ impl Association {
             return Ok(());
         }
         let about = About::new(header, request.context_id);
-        match self.named(pdu.auth.as_ref()) {
+        match self.security.named(pdu.auth.as_ref()) {
             Ok(_) => self.violate(about, false),
-            Err(()) => self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false),
+            Err(NoSuchContext) => self.fault_and_close(about, FaultStatus::ACCESS_DENIED, false),
         }
     }
 

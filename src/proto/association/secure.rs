@@ -3,7 +3,8 @@
 use super::{Association, Call, Caller, Step};
 use crate::proto::answer::About;
 use crate::proto::context::Bound;
-use crate::proto::security::{NotBegun, Packet, Slot, Stage};
+use crate::proto::fragment::Assembly;
+use crate::proto::security::{NoSuchContext, NotBegun, Packet, Slot, Stage};
 use crate::wire::pdu::{
     AuthType, AuthVerifier, CommandBody, Header, Header2, PacketType, Pdu, PfcFlags, Request,
     VerificationTrailer,
@@ -31,13 +32,9 @@ pub(super) struct LegAnswer {
     pub(super) token: Vec<u8>,
 }
 
-/// A request whose verifier was judged.
-pub(super) struct Judged {
-    /// The security context of the call; `None` without one.
-    pub(super) security: Option<usize>,
-    /// The PDU's octets; unsealed where they were sealed.
-    pub(super) octets: Bytes,
-}
+/// A request whose verifier was judged: the security context of its call, if it
+/// has one, and the whole PDU unsealed, if that was signed.
+pub(super) type Judged = (Option<usize>, Option<Bytes>);
 
 /// Why a verifier ends the connection.
 struct Unfit {
@@ -47,6 +44,17 @@ struct Unfit {
     status: FaultStatus,
     /// Its did-not-execute bit.
     did_not_execute: bool,
+}
+
+impl Unfit {
+    /// A fault of this status.
+    fn new(about: About, status: FaultStatus) -> Self {
+        Unfit {
+            about,
+            status,
+            did_not_execute: false,
+        }
+    }
 }
 
 impl Association {
@@ -68,14 +76,11 @@ impl Association {
         let Some(verifier) = &pdu.auth else {
             return Ok(None);
         };
-        let Some(index) = self.security.position(verifier.context_id) else {
+        let Some((index, slot)) = self.security.find(verifier.context_id) else {
             let begun = self.security.begin(&self.settings.security, verifier);
             let (index, leg) = begun.map_err(refusal_of_alter)?;
             let token = leg.token;
             return Ok(Some(LegAnswer { index, token }));
-        };
-        let Some(slot) = self.security.get_mut(index) else {
-            return Err(FaultStatus::ACCESS_DENIED);
         };
         if slot.auth_type != verifier.auth_type {
             return Err(FaultStatus::SEC_PKG_ERROR);
@@ -101,8 +106,7 @@ impl Association {
         if !is_aligned(&pdu.header) {
             return self.violate(about, true);
         }
-        let index = self.security.position(verifier.context_id);
-        let Some(slot) = index.and_then(|index| self.security.get_mut(index)) else {
+        let Some((_, slot)) = self.security.find(verifier.context_id) else {
             return self.violate(about, true);
         };
         if !pad_fits(&pdu.header, verifier) {
@@ -129,15 +133,11 @@ impl Association {
         octets: &Bytes,
     ) -> Result<Judged, Step> {
         let judged = match &self.assembly {
-            Some(pending) => {
-                let security = pending.security;
-                let about = About::of(pending);
-                continuation(security, about, pdu, request)
-            }
+            Some(pending) => continuation(pending, pdu, request),
             None => self.beginning(pdu, request),
         };
         judged
-            .and_then(|(security, about)| self.verified(security, about, pdu, request, octets))
+            .and_then(|(security, about)| self.unsealed(security, about, pdu, request, octets))
             .map_err(|unfit| self.fault_and_close(unfit.about, unfit.status, unfit.did_not_execute))
     }
 
@@ -149,43 +149,23 @@ impl Association {
     ) -> Result<(Option<usize>, About), Unfit> {
         let header = &pdu.header;
         let about = About::new(header, request.context_id);
-        let denied = Unfit {
-            about,
-            status: FaultStatus::ACCESS_DENIED,
-            did_not_execute: false,
-        };
-        let Some(index) = self.named(pdu.auth.as_ref()).map_err(|()| denied)? else {
-            return Ok((None, about));
-        };
-        match self.security.get(index).map(|slot| slot.stage) {
-            Some(Stage::Complete) => Ok((Some(index), about)),
-            Some(Stage::Begun) => Err(Unfit {
-                about: About::new(header, 0),
-                status: FaultStatus::PROTO_ERROR,
+        let named = self.security.named(pdu.auth.as_ref());
+        let security =
+            named.map_err(|NoSuchContext| Unfit::new(about, FaultStatus::ACCESS_DENIED))?;
+        let slot = security.and_then(|index| self.security.get(index));
+        match slot.map_or(Stage::Complete, |slot| slot.stage) {
+            Stage::Complete => Ok((security, about)),
+            Stage::Begun => Err(Unfit {
                 did_not_execute: true,
+                ..Unfit::new(About::new(header, 0), FaultStatus::PROTO_ERROR)
             }),
-            Some(Stage::Failed) | None => Err(Unfit {
-                about,
-                status: FaultStatus::ACCESS_DENIED,
-                did_not_execute: false,
-            }),
+            Stage::Failed => Err(Unfit::new(about, FaultStatus::ACCESS_DENIED)),
         }
     }
 
-    /// The security context that a verifier names, or that holds without one.
-    pub(super) fn named(&self, verifier: Option<&AuthVerifier<'_>>) -> Result<Option<usize>, ()> {
-        let Some(verifier) = verifier else {
-            return Ok(self.security.of_bind());
-        };
-        let index = self.security.position(verifier.context_id).ok_or(())?;
-        match self.security.get(index) {
-            Some(slot) if slot.is_of(verifier) => Ok(Some(index)),
-            _ => Err(()),
-        }
-    }
-
-    /// Checks the signature of a request, where its security context has one.
-    fn verified(
+    /// Checks the signature of a request and unseals it, where its security
+    /// context signs.
+    fn unsealed(
         &mut self,
         security: Option<usize>,
         about: About,
@@ -194,29 +174,20 @@ impl Association {
         octets: &Bytes,
     ) -> Result<Judged, Unfit> {
         let signs_header = self.security.signs_header;
-        let octets = octets.clone();
-        let Some(slot) = security.and_then(|index| self.security.get_mut(index)) else {
-            return Ok(Judged { security, octets });
-        };
-        if !slot.signs() {
-            return Ok(Judged { security, octets });
-        }
-        let unfit = |status| Unfit {
-            about,
-            status,
-            did_not_execute: false,
+        let slot = security.and_then(|index| self.security.get_mut(index));
+        let Some(slot) = slot.filter(|slot| slot.signs()) else {
+            return Ok((security, None));
         };
         let Some(verifier) = &pdu.auth else {
-            let is_first = self.assembly.is_none();
-            return Err(unfit(match is_first {
-                true => FaultStatus::ACCESS_DENIED,
-                false => FaultStatus::PROTO_ERROR,
-            }));
+            let status = match self.assembly {
+                None => FaultStatus::ACCESS_DENIED,
+                Some(_) => FaultStatus::PROTO_ERROR,
+            };
+            return Err(Unfit::new(about, status));
         };
-        let plain = unsealed(slot, signs_header, &octets, request, verifier)
-            .ok_or_else(|| unfit(FaultStatus::SEC_PKG_ERROR))?;
-        let octets = plain;
-        Ok(Judged { security, octets })
+        let plain = verified(slot, signs_header, octets, request, verifier);
+        let plain = plain.ok_or(Unfit::new(about, FaultStatus::SEC_PKG_ERROR))?;
+        Ok((security, Some(plain)))
     }
 
     /// Who makes a call under a security context.
@@ -287,23 +258,19 @@ impl Association {
 /// The security context of a further fragment: that of the first, which has to
 /// have one where this has a verifier.
 fn continuation(
-    security: Option<usize>,
-    about: About,
+    pending: &Assembly,
     pdu: &Pdu<'_>,
     request: &Request<'_>,
 ) -> Result<(Option<usize>, About), Unfit> {
-    if security.is_none() && pdu.auth.is_some() {
-        return Err(Unfit {
-            about: About::new(&pdu.header, request.context_id),
-            status: FaultStatus::ACCESS_DENIED,
-            did_not_execute: false,
-        });
+    if pending.security.is_none() && pdu.auth.is_some() {
+        let about = About::new(&pdu.header, request.context_id);
+        return Err(Unfit::new(about, FaultStatus::ACCESS_DENIED));
     }
-    Ok((security, about))
+    Ok((pending.security, About::of(pending)))
 }
 
 /// The PDU with its stub unsealed; `None` when the signature does not fit.
-fn unsealed(
+fn verified(
     slot: &mut Slot,
     signs_header: bool,
     octets: &Bytes,
