@@ -793,3 +793,45 @@ fn a_client_that_can_sign_headers_and_does_not_was_tampered_with() {
     let octets = client.request(WHOLE, &trailer);
     assert_eq!(client.open(&server.exchange(&octets), 5840), trailer);
 }
+
+#[test]
+fn no_octet_of_a_signed_request_can_be_changed_unnoticed() {
+    for level in [AuthLevel::INTEGRITY, AuthLevel::PRIVACY] {
+        let (mut client, _) = bound("alice", level, SIGN);
+        let octets = client.request(WHOLE, STUB);
+        for at in 0..octets.len() {
+            for change in [1, 0x80, 0xff] {
+                let (_, mut server) = bound("alice", level, SIGN);
+                let mut changed = octets.clone();
+                changed[at] ^= change;
+                server.exchange(&changed);
+                assert!(server.calls.is_empty(), "octet {at} changed by {change:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_is_changed_in_a_leg_nobody_else_gets_in() {
+    let identity = Identity::new(AuthLevel::INTEGRITY, 5);
+    let first = bind(PfcFlags(0), Some((identity, &hello("alice"))));
+    let last = auth3(identity, &proof("alice"));
+    let whole = [&first[..], &last].concat();
+    for at in 0..whole.len() {
+        for change in [1, 0x80, 0xff] {
+            let mut changed = whole.clone();
+            changed[at] ^= change;
+            let mut server = Server::new();
+            let (first, last) = changed.split_at(first.len());
+            server.exchange(first);
+            server.exchange(last);
+            let mut client = Client::new("alice", identity);
+            server.exchange(&client.request(WHOLE, STUB));
+            let caller = server.calls.last().and_then(|call| call.caller.clone());
+            if let Some(caller) = caller {
+                assert_eq!(&*caller.principal, "alice", "octet {at}");
+                assert_eq!(caller.auth_level, AuthLevel::INTEGRITY, "octet {at}");
+            }
+        }
+    }
+}
