@@ -645,7 +645,7 @@ fn an_authenticated_bind_is_refused_while_there_is_no_provider() {
     for (name, octets, reason) in [
         ("connect", with_verifier(&plain, 2, 0), RejectReason(8)),
         ("privacy", with_verifier(&plain, 6, 0), RejectReason(8)),
-        ("call", with_verifier(&plain, 3, 0), RejectReason(8)),
+        ("call", with_verifier(&plain, 3, 0), RejectReason(9)),
         ("level none", with_verifier(&plain, 1, 0), RejectReason(0)),
         (
             "no such level",

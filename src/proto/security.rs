@@ -205,6 +205,18 @@ pub(super) enum NotBegun {
     Refused(SecurityError),
 }
 
+/// The types that connections know, whether there is a provider or not.
+///
+/// # Source
+/// MS-RPCE 2.2.1.1.7.
+const CONNECTION_TYPES: [AuthType; 5] = [
+    AuthType::SPNEGO,
+    AuthType::NTLM,
+    AuthType::SCHANNEL,
+    AuthType::KERBEROS,
+    AuthType::NETLOGON,
+];
+
 /// No security context is what a verifier names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoSuchContext;
@@ -278,18 +290,21 @@ impl SecurityContexts {
         security: &Security,
         verifier: &AuthVerifier,
     ) -> Result<(usize, Leg), NotBegun> {
-        // What no level is comes before the type, and that before level call.
+        // What no level is comes before what no type is, and that before level
+        // call.
         if !(AuthLevel::CONNECT..=AuthLevel::PRIVACY).contains(&verifier.auth_level) {
             return Err(NotBegun::Level);
         }
-        let provider = security
-            .provider(verifier.auth_type)
-            .ok_or(NotBegun::UnknownType)?;
         let level = match verifier.auth_level {
-            AuthLevel::CALL => return Err(NotBegun::LevelCall),
+            AuthLevel::CALL if CONNECTION_TYPES.contains(&verifier.auth_type) => {
+                return Err(NotBegun::LevelCall);
+            }
             AuthLevel::PACKET => AuthLevel::INTEGRITY,
             level => level,
         };
+        let provider = security
+            .provider(verifier.auth_type)
+            .ok_or(NotBegun::UnknownType)?;
         if self.slots.len() >= security.max_contexts {
             return Err(NotBegun::TooMany);
         }
