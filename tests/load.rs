@@ -218,6 +218,48 @@ fn unfinished_lookups_are_limited() {
 }
 
 #[test]
+fn of_twenty_thousand_lookups_in_one_group_the_newest_stay_open() {
+    // As many as a group may have open, and calls of one connection at a time.
+    const OPEN: usize = 32;
+    const ROUNDS: usize = 20_000 / OPEN;
+    let run = with_limits("");
+    let mut peers = vec![Peer::connect(run.address())];
+    let group = peers[0].bind();
+    for _ in 0..3 {
+        let mut peer = Peer::connect(run.address());
+        assert_eq!(peer.try_bind(group), Some(group));
+        peers.push(peer);
+    }
+    let mut begun = Vec::new();
+    for round in 0..ROUNDS {
+        let peer = &mut peers[round % 4];
+        let request = peer.lookup_request(ContextHandle::NULL, 1);
+        peer.send(&request.repeat(OPEN));
+        begun.extend((0..OPEN).map(|_| peer.page_or_end().unwrap().handle));
+    }
+    let (ended, open) = begun.split_at(begun.len() - OPEN);
+    for (number, handle) in open.iter().enumerate() {
+        let page = peers[number % 4].page(*handle, 1).unwrap();
+        assert_eq!(
+            (page.handle, &*page.annotations),
+            (*handle, &["entry 0".to_owned()][..])
+        );
+    }
+    for handle in ended.iter().rev().step_by(500) {
+        assert_eq!(
+            peers[0].page(*handle, 1).err(),
+            Some(FaultStatus::CONTEXT_MISMATCH)
+        );
+    }
+    assert_eq!(Peer::bound(run.address()).annotations().len(), 500);
+    // Each new walk above the limit ended one, so that no more than the limit was ever open.
+    let log = run.end(Signal::SIGTERM).log;
+    let total = format!("total={}", ended.len());
+    let told = |line: &str| line.contains("lookup_handles") && line.ends_with(&total);
+    assert!(log.lines().any(told), "no {total}:\n{log}");
+}
+
+#[test]
 fn an_unfinished_lookup_has_a_life() {
     let run = with_limits("lookup_life = \"20ms\"\nbind_timeout = \"200ms\"");
     let mut peer = Peer::bound(run.address());
