@@ -599,6 +599,25 @@ fn a_client_that_does_not_bind_or_falls_silent_is_closed() {
 }
 
 #[test]
+fn a_client_is_not_silent_while_it_waits_for_its_answer() {
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    let begun = server.now;
+    let mut octets = BytesMut::from(&request(2, WHOLE, 1, b"")[..]);
+    server.association.receive(begun, &mut octets);
+    let Some(Event::Call(call)) = server.association.poll_event() else {
+        panic!("no call");
+    };
+    assert_eq!(server.association.poll_timeout(), None);
+    server.association.handle_timeout(begun + 2 * IDLE_TIMEOUT);
+    assert_eq!(server.association.closed(), None);
+    server.association.reply(&call, Answer::Response(b""));
+    let answered = begun + 2 * IDLE_TIMEOUT;
+    server.association.receive(answered, &mut octets);
+    let deadline = server.association.poll_timeout();
+    assert_eq!(deadline, Some(answered + IDLE_TIMEOUT));
+}
+
+#[test]
 fn a_call_that_is_not_completed_in_time_ends_the_connection() {
     let (_, mut server) = bound(ByteOrder::Little, 5840);
     let begun = server.now;
@@ -612,6 +631,17 @@ fn a_call_that_is_not_completed_in_time_ends_the_connection() {
     server.association.handle_timeout(deadline);
     assert_eq!(server.association.closed(), Some(Closed::CallTimeout));
     assert_eq!(server.association.held(), 0);
+}
+
+#[test]
+fn what_ended_a_connection_first_is_told() {
+    let (_, mut server) = bound(ByteOrder::Little, 5840);
+    let stray = [request(2, WHOLE, 1, b""), request(3, LAST, 1, b"")].concat();
+    let mut octets = BytesMut::from(&stray[..]);
+    server.association.receive(server.now, &mut octets);
+    server.association.give_up();
+    server.exchange(b"");
+    assert_eq!(server.association.closed(), Some(Closed::Violation));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::association::Call;
 use super::context::Answers;
-use super::fragment::{self, Assembly, Piece};
+use super::fragment::{self, Piece};
 use super::security::{Packet, Slot};
 use crate::wire::drep::DataRepresentation;
 use crate::wire::pdu::{
@@ -45,12 +45,12 @@ impl About {
         }
     }
 
-    /// About a call that is not complete.
-    pub fn of(pending: &Assembly) -> Self {
+    /// About a call.
+    pub fn of(call: &Call) -> Self {
         About {
-            call_id: pending.call_id,
-            drep: pending.drep,
-            context_id: pending.context_id,
+            call_id: call.id,
+            drep: call.order.into(),
+            context_id: call.context_id,
         }
     }
 }

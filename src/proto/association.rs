@@ -194,8 +194,10 @@ pub struct Association {
     executing: bool,
     /// What is to be sent.
     transmit: Transmit,
-    /// When the last whole PDU came, or the connection began.
-    last_pdu: Instant,
+    /// When the last whole PDU or answer came, or the connection began.
+    last_active: Instant,
+    /// Whether a call was answered since octets were last received.
+    answered: bool,
     /// What happened since the last look.
     counts: Counts,
 }
@@ -231,7 +233,8 @@ impl Association {
             join_asked: false,
             executing: false,
             transmit: Transmit::default(),
-            last_pdu: now,
+            last_active: now,
+            answered: false,
             counts: Counts::default(),
         }
     }
@@ -243,6 +246,10 @@ impl Association {
     /// answers (to an alter_context, or faults) are queued whatever waits to be
     /// sent: read from the peer only what fits, and send before reading more.
     pub fn receive(&mut self, now: Instant, octets: &mut BytesMut) {
+        // Silence begins when the peer has its answer.
+        if std::mem::take(&mut self.answered) {
+            self.last_active = self.last_active.max(now);
+        }
         while self.has_room() {
             let max_frag = self.settings.max_frag;
             let step = match frame::next(octets, |header| receive::receive_limit(header, max_frag))
@@ -250,7 +257,7 @@ impl Association {
                 Frame::Incomplete => return,
                 Frame::Bad(header, violation) => self.bad_frame(&header, violation),
                 Frame::Whole(header, pdu) => {
-                    self.last_pdu = now;
+                    self.last_active = now;
                     self.counts.received += 1;
                     self.pdu(&header, &pdu)
                 }
@@ -316,6 +323,7 @@ impl Association {
     /// Answers the call that the last event handed out.
     pub fn reply(&mut self, call: &Call, answer: Answer<'_>) {
         self.executing = false;
+        self.answered = true;
         if call.maybe {
             return;
         }
@@ -325,11 +333,7 @@ impl Association {
                 status,
                 did_not_execute,
             } => {
-                let about = About {
-                    call_id: call.id,
-                    drep: call.order.into(),
-                    context_id: call.context_id,
-                };
+                let about = About::of(call);
                 self.send(&answer::fault(about, status, did_not_execute));
             }
         }
@@ -354,7 +358,6 @@ impl Association {
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Some((deadline, closed)) = self.deadline()
             && deadline <= now
-            && !self.executing
         {
             self.end(closed);
         }
@@ -370,15 +373,19 @@ impl Association {
         } = *self.settings;
         let silent = match self.state {
             _ if self.closed.is_some() => return None,
-            State::New | State::Joining(_) => (self.last_pdu, bind_timeout, Closed::BindTimeout),
-            State::Bound(_) => (self.last_pdu, idle_timeout, Closed::IdleTimeout),
+            State::New | State::Joining(_) => {
+                Some((self.last_active, bind_timeout, Closed::BindTimeout))
+            }
+            // It is the peer that waits.
+            State::Bound(_) if self.is_busy() => None,
+            State::Bound(_) => Some((self.last_active, idle_timeout, Closed::IdleTimeout)),
         };
         let incomplete = self
             .assembly
             .as_ref()
-            .map(|call| (call.since, call_timeout, Closed::CallTimeout));
+            .map(|call| (call.since(), call_timeout, Closed::CallTimeout));
         // A time beyond what an Instant can tell never comes.
-        [Some(silent), incomplete]
+        [silent, incomplete]
             .into_iter()
             .flatten()
             .filter_map(|(since, patience, closed)| Some((since.checked_add(patience)?, closed)))
@@ -393,8 +400,12 @@ impl Association {
     /// Gives the incomplete call up with a fault and ends the connection, since
     /// the server has no memory for it.
     pub fn give_up(&mut self) {
-        if let Some(call) = &self.assembly {
-            let octets = answer::fault(About::of(call), FaultStatus::REMOTE_NO_MEMORY, true);
+        if self.closed.is_some() {
+            return;
+        }
+        if let Some(pending) = &self.assembly {
+            let about = About::of(pending.call());
+            let octets = answer::fault(about, FaultStatus::REMOTE_NO_MEMORY, true);
             self.send_in_turn(octets);
         }
         self.end(Closed::NoMemory);

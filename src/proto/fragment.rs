@@ -1,10 +1,9 @@
 //! Fragments: putting a call together, cutting an answer up.
 
-use crate::wire::DataRepresentation;
+use super::association::Call;
 use crate::wire::pdu::PfcFlags;
 use bytes::{Bytes, BytesMut};
 use std::time::Instant;
-use uuid::Uuid;
 
 /// The smallest fragment that everybody has to take (C706 appendix K,
 /// MustRecvFragSize).
@@ -16,55 +15,42 @@ const SMALLEST_AGREED: u16 = 2048;
 /// A call whose last fragment has not come yet.
 #[derive(Debug)]
 pub struct Assembly {
-    /// The call's id; continuation fragments carry the same.
-    pub call_id: u32,
-    /// The context id of the first fragment, which holds for the call.
-    pub context_id: u16,
-    /// The operation number of the first fragment.
-    pub opnum: u16,
-    /// The object UUID of the first fragment.
-    pub object: Option<Uuid>,
-    /// The data representation of the first fragment; the others must agree.
-    pub drep: DataRepresentation,
-    /// Whether the first fragment wanted no answer.
-    pub maybe: bool,
+    /// What the first fragment says, which holds for the call; without a stub.
+    call: Call,
     /// When the first fragment came.
-    pub since: Instant,
-    /// The security context of the first fragment, which holds for the call.
-    pub security: Option<usize>,
+    since: Instant,
     /// What has come of the stub.
     stub: BytesMut,
 }
 
 impl Assembly {
-    /// Begins a call with its first fragment's stub.
-    pub fn new(
-        (call_id, drep): (u32, DataRepresentation),
-        (context_id, opnum, object): (u16, u16, Option<Uuid>),
-        (maybe, since, security): (bool, Instant, Option<usize>),
-        stub: &[u8],
-    ) -> Self {
-        Assembly {
-            call_id,
-            context_id,
-            opnum,
-            object,
-            drep,
-            maybe,
-            since,
-            security,
-            stub: BytesMut::from(stub),
-        }
+    /// Begins with the call that a first fragment is, which came at `since`.
+    pub fn new(mut call: Call, since: Instant) -> Self {
+        // A copy: the stub would keep the whole read buffer from reuse.
+        let stub = BytesMut::from(&call.stub[..]);
+        call.stub = Bytes::new();
+        Assembly { call, since, stub }
     }
 
-    /// Adds a continuation fragment's stub; `None` when the call would then be
+    /// Adds a continuation fragment's stub; `false` when the call would then be
     /// longer than `limit` octets.
-    pub fn push(mut self, stub: &[u8], limit: usize) -> Option<Self> {
-        if self.stub.len() + stub.len() > limit {
-            return None;
+    #[must_use]
+    pub fn push(&mut self, stub: &[u8], limit: usize) -> bool {
+        let fits = self.stub.len() + stub.len() <= limit;
+        if fits {
+            self.stub.extend_from_slice(stub);
         }
-        self.stub.extend_from_slice(stub);
-        Some(self)
+        fits
+    }
+
+    /// The call, as its first fragment tells it; without a stub.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// When the first fragment came.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// How many octets of stub have come.
@@ -72,9 +58,12 @@ impl Assembly {
         self.stub.len()
     }
 
-    /// The stub, all fragments joined.
-    pub fn into_stub(self) -> Bytes {
-        self.stub.freeze()
+    /// The call with its stub, all fragments joined.
+    pub fn into_call(self) -> Call {
+        Call {
+            stub: self.stub.freeze(),
+            ..self.call
+        }
     }
 }
 

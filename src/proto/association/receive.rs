@@ -12,7 +12,6 @@ use crate::wire::pdu::{
 };
 use crate::wire::status::{ContextResult, FaultStatus, ProviderReason, RejectReason};
 use bytes::Bytes;
-use uuid::Uuid;
 
 /// The longest PDU taken, by its type: binds may carry long credentials.
 pub(super) fn receive_limit(header: &Header, max_frag: u16) -> u16 {
@@ -27,11 +26,9 @@ impl Association {
     pub(super) fn bad_frame(&mut self, header: &Header, violation: Violation) -> Step {
         match (&self.state, violation) {
             (State::New, _) => self.refuse(header, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED),
-            (_, Violation::Version | Violation::DataRepresentation) => {
-                self.violate(About::new(header, 0), true)
-            }
-            (_, Violation::Length | Violation::TooLong) => {
-                self.violate(About::new(header, 0), false)
+            (_, violation) => {
+                let did_not_execute = violation != Violation::TooLong;
+                self.violate(About::new(header, 0), did_not_execute)
             }
         }
     }
@@ -141,7 +138,7 @@ impl Association {
             return self.violate(About::new(header, 0), false);
         }
         if let Some(pending) = &self.assembly
-            && pending.call_id != header.call_id
+            && pending.call().id != header.call_id
         {
             let about = self.interleaved(header, pending);
             return self.violate(about, false);
@@ -180,64 +177,65 @@ impl Association {
         security: Option<usize>,
     ) -> Step {
         if let Some(pending) = &self.assembly {
-            return self.violate(About::of(pending), false);
+            return self.violate(About::of(pending.call()), false);
         }
         if header.flags.contains(PfcFlags::PENDING_CANCEL) {
             let about = About::new(header, 0);
             return self.fault_and_close(about, FaultStatus::NO_CALL_ACTIVE, true);
         }
         let maybe = header.flags.contains(PfcFlags::MAYBE);
-        let is_whole = header.flags.contains(PfcFlags::LAST_FRAG);
+        let Some(bound) = self.contexts.get(request.context_id) else {
+            if !maybe {
+                let about = About::new(header, 0);
+                self.send_in_turn(answer::fault(about, FaultStatus::UNK_IF, true));
+            }
+            return Ok(());
+        };
         // The hint is advice; a call that goes on is refused by it at once.
-        let told = if is_whole {
-            0
-        } else {
-            request.alloc_hint as usize
+        let is_whole = header.flags.contains(PfcFlags::LAST_FRAG);
+        let told = match is_whole {
+            true => 0,
+            false => request.alloc_hint as usize,
         };
         if told.max(request.stub.len()) > self.settings.max_call {
             return self.too_long(About::new(header, request.context_id));
         }
+        let call = Call {
+            id: header.call_id,
+            context_id: request.context_id,
+            interface: bound.interface,
+            transfer_syntax: bound.transfer_syntax,
+            opnum: request.opnum,
+            object: request.object,
+            stub: octets.slice_ref(request.stub),
+            order: header.drep.order(),
+            maybe,
+            caller: self.caller(security),
+        };
         if is_whole {
-            self.call(
-                About::new(header, request.context_id),
-                (request.opnum, request.object),
-                octets.slice_ref(request.stub),
-                (maybe, security),
-            );
-            return Ok(());
+            self.call(call);
+        } else {
+            self.assembly = Some(Assembly::new(call, self.last_active));
         }
-        self.assembly = Some(Assembly::new(
-            (header.call_id, header.drep),
-            (request.context_id, request.opnum, request.object),
-            (maybe, self.last_pdu, security),
-            request.stub,
-        ));
         Ok(())
     }
 
     /// Adds to the incomplete call, and takes it when that is the last fragment.
     fn next_fragment(&mut self, header: &Header, request: &Request<'_>) -> Step {
-        let Some(pending) = &self.assembly else {
+        let Some(mut pending) = self.assembly.take() else {
             return Ok(());
         };
-        let about = About::of(pending);
-        if header.drep != pending.drep {
-            return self.violate(about, false);
+        let about = About::of(pending.call());
+        if header.drep.order() != pending.call().order {
+            return self.violate(about, true);
         }
-        let limit = self.settings.max_call;
-        let Some(whole) = self
-            .assembly
-            .take()
-            .and_then(|p| p.push(request.stub, limit))
-        else {
+        if !pending.push(request.stub, self.settings.max_call) {
             return self.too_long(about);
-        };
+        }
         if header.flags.contains(PfcFlags::LAST_FRAG) {
-            let operation = (whole.opnum, whole.object);
-            let manner = (whole.maybe, whole.security);
-            self.call(about, operation, whole.into_stub(), manner);
+            self.call(pending.into_call());
         } else {
-            self.assembly = Some(whole);
+            self.assembly = Some(pending);
         }
         Ok(())
     }
@@ -271,43 +269,14 @@ impl Association {
     }
 
     /// Queues a whole call, or the fault that it gets at once.
-    fn call(
-        &mut self,
-        about: About,
-        (opnum, object): (u16, Option<Uuid>),
-        stub: Bytes,
-        (maybe, security): (bool, Option<usize>),
-    ) {
-        let Some(bound) = self.contexts.get(about.context_id) else {
-            let about = About {
-                context_id: 0,
-                ..about
-            };
-            if !maybe {
-                self.send_in_turn(answer::fault(about, FaultStatus::UNK_IF, true));
-            }
-            return;
-        };
-        let call = Call {
-            id: about.call_id,
-            context_id: about.context_id,
-            interface: bound.interface,
-            transfer_syntax: bound.transfer_syntax,
-            opnum,
-            object,
-            stub,
-            order: about.drep.order(),
-            maybe,
-            caller: self.caller(security),
-        };
-        if !self.is_as_told(&call, &about, &bound) {
-            if !maybe {
-                self.send_in_turn(answer::fault(about, FaultStatus::ACCESS_DENIED, false));
-            }
-            return;
+    fn call(&mut self, call: Call) {
+        if self.is_as_told(&call) {
+            self.queued_stub += call.stub.len();
+            self.queue.push_back(Queued::Call(call));
+        } else if !call.maybe {
+            let about = About::of(&call);
+            self.send_in_turn(answer::fault(about, FaultStatus::ACCESS_DENIED, false));
         }
-        self.queued_stub += call.stub.len();
-        self.queue.push_back(Queued::Call(call));
     }
 
     /// Which call a fault for interleaved calls names: the incomplete one, or
@@ -316,7 +285,7 @@ impl Association {
         if self.multiplexing() {
             About::new(header, 0)
         } else {
-            About::of(pending)
+            About::of(pending.call())
         }
     }
 

@@ -2,15 +2,13 @@
 
 use super::{Association, Call, Caller, Step};
 use crate::proto::answer::About;
-use crate::proto::context::Bound;
 use crate::proto::fragment::Assembly;
 use crate::proto::security::{NoSuchContext, NotBegun, Packet, Slot, Stage};
 use crate::wire::pdu::{
-    AuthType, AuthVerifier, CommandBody, Header, Header2, PacketType, Pdu, PfcFlags, Request,
-    VerificationTrailer,
+    AuthType, AuthVerifier, Command, CommandBody, Header, Header2, PacketType, Pdu, PfcFlags,
+    Request, VerificationTrailer,
 };
 use crate::wire::status::{FaultStatus, RejectReason};
-use crate::wire::{Input, SyntaxId};
 use bytes::Bytes;
 
 /// What stands before the verifier of a bind or alter_context that padding
@@ -206,45 +204,41 @@ impl Association {
     ///
     /// # Source
     /// MS-RPCE 2.2.2.13, 3.3.1.5.2.2.
-    pub(super) fn is_as_told(&self, call: &Call, about: &About, bound: &Bound) -> bool {
-        let Some(trailer) = VerificationTrailer::find(Input::new(&call.stub, call.order)) else {
-            return true;
-        };
-        trailer.commands.iter().all(|command| match command.body {
-            CommandBody::Bitmask1(bits) => self.agrees_on_signing(bits, call),
-            CommandBody::PresentationContext {
-                abstract_syntax,
-                transfer_syntax,
-            } => self.is_bound_to(bound, &abstract_syntax, transfer_syntax),
-            CommandBody::Header2(header) => {
-                header
-                    == Header2 {
-                        ptype: PacketType::REQUEST,
-                        drep: about.drep,
-                        call_id: about.call_id,
-                        context_id: about.context_id,
-                        opnum: call.opnum,
-                    }
-            }
-            CommandBody::Other { .. } => !command.must_process,
+    pub(super) fn is_as_told(&self, call: &Call) -> bool {
+        VerificationTrailer::find(&call.stub).is_none_or(|trailer| {
+            let is_so = |command| self.is_so(call, command);
+            trailer.commands.iter().all(is_so)
         })
     }
 
-    /// Whether a presentation context means what the client believes.
-    fn is_bound_to(&self, bound: &Bound, interface: &SyntaxId, syntax: SyntaxId) -> bool {
-        let served = self.settings.interfaces.get(bound.interface);
-        served.is_some_and(|served| served.interface.serves(interface))
-            && bound.transfer_syntax == syntax
-    }
-
-    /// Whether a client that can sign headers does: where it can and packets
-    /// are signed, somebody took the offer out of its bind.
-    fn agrees_on_signing(&self, bits: u32, call: &Call) -> bool {
-        let slot = call.caller.as_ref().map(|caller| caller.index);
-        let signs = slot
-            .and_then(|index| self.security.get(index))
-            .is_some_and(Slot::signs);
-        bits & SUPPORTS_HEADER_SIGNING == 0 || !signs || self.security.signs_header
+    /// Whether one command of a trailer is so.
+    fn is_so(&self, call: &Call, command: &Command<'_>) -> bool {
+        match command.body {
+            // A client that signs headers says so in its bind, too; if that
+            // does not, somebody took it out.
+            CommandBody::Bitmask1(bits) => {
+                bits & SUPPORTS_HEADER_SIGNING == 0 || self.security.signs_header
+            }
+            CommandBody::PresentationContext {
+                abstract_syntax,
+                transfer_syntax,
+            } => {
+                let served = self.settings.interfaces.get(call.interface);
+                served.is_some_and(|served| served.interface.serves(&abstract_syntax))
+                    && call.transfer_syntax == transfer_syntax
+            }
+            CommandBody::Header2(header) => {
+                let meant = Header2 {
+                    ptype: PacketType::REQUEST,
+                    drep: call.order.into(),
+                    call_id: call.id,
+                    context_id: call.context_id,
+                    opnum: call.opnum,
+                };
+                header == meant
+            }
+            CommandBody::Other { .. } => !command.must_process,
+        }
     }
 
     /// Takes note of a client that can sign headers: on a bind or alter_context,
@@ -262,11 +256,13 @@ fn continuation(
     pdu: &Pdu<'_>,
     request: &Request<'_>,
 ) -> Result<(Option<usize>, About), Unfit> {
-    if pending.security.is_none() && pdu.auth.is_some() {
+    let call = pending.call();
+    let security = call.caller.as_ref().map(|caller| caller.index);
+    if security.is_none() && pdu.auth.is_some() {
         let about = About::new(&pdu.header, request.context_id);
         return Err(Unfit::new(about, FaultStatus::ACCESS_DENIED));
     }
-    Ok((pending.security, About::of(pending)))
+    Ok((security, About::of(call)))
 }
 
 /// The PDU with its stub unsealed; `None` when the signature does not fit.

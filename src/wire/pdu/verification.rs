@@ -2,8 +2,8 @@
 //! believes of the call, told a second time where a verifier protects it.
 
 use super::header::PacketType;
-use crate::wire::drep::DataRepresentation;
-use crate::wire::input::{self, DecodeError, Input};
+use crate::wire::drep::{ByteOrder, DataRepresentation};
+use crate::wire::input::{self, DecodeError, DecodeFault, Input};
 use crate::wire::output::Output;
 use crate::wire::syntax::SyntaxId;
 
@@ -16,13 +16,11 @@ const SEARCHED: usize = 1024;
 /// The most octets that may follow the last command.
 const LEFT_OVER: usize = 16;
 
-/// The commands of one trailer at most: as many as fit where it is looked for.
-const MAX_COMMANDS: usize = SEARCHED / 4;
-
 /// A verification trailer.
 ///
 /// Layout: 8 octets of magic at a multiple of 4 from the stub's start, then
-/// commands, the last of them marked.
+/// commands, the last of them marked. Little-endian whatever the call is, as
+/// Samba has it; the specification says nothing.
 ///
 /// # Source
 /// MS-RPCE 2.2.2.13.
@@ -127,18 +125,18 @@ impl<'a> VerificationTrailer<'a> {
     ///
     /// # Source
     /// MS-RPCE 2.2.2.13; Samba looks for it in the same way.
-    pub fn find(stub: Input<'a>) -> Option<Self> {
-        let octets = stub.octets();
+    pub fn find(octets: &'a [u8]) -> Option<Self> {
         let last = octets.len().checked_sub(MAGIC.len())? & !3;
         let first = octets.len().saturating_sub(SEARCHED);
         let at = (first..=last)
             .rev()
             .find(|&at| at % 4 == 0 && octets[at..].starts_with(&MAGIC))?;
-        let body = Input::at(&octets[at + MAGIC.len()..], stub.order(), at + MAGIC.len());
-        Self::decode(body).ok()
+        let begin = at + MAGIC.len();
+        Self::decode(Input::at(&octets[begin..], ByteOrder::Little, begin)).ok()
     }
 
-    /// Decodes what follows the magic.
+    /// Decodes what follows the magic: less than 1024 octets, so that commands
+    /// are few.
     fn decode(mut i: Input<'a>) -> Result<Self, DecodeError> {
         let mut commands = Vec::new();
         loop {
@@ -149,24 +147,25 @@ impl<'a> VerificationTrailer<'a> {
                 must_process: word & CommandBody::MUST_PROCESS != 0,
                 body: decode_body(word & CommandBody::WHICH, body, i)?,
             });
-            if word & CommandBody::END != 0 && rest.left() <= LEFT_OVER {
+            if word & CommandBody::END == 0 {
+                i = rest;
+            } else if rest.left() <= LEFT_OVER {
                 return Ok(VerificationTrailer { commands });
-            }
-            if word & CommandBody::END != 0 || commands.len() >= MAX_COMMANDS {
-                let fault = input::DecodeFault::Trailing(rest.left());
+            } else {
+                let fault = DecodeFault::Trailing(rest.left());
                 return Err(rest.fault("verification trailer", fault));
             }
-            i = rest;
         }
     }
 
-    /// Appends the trailer to a stub, aligned to 4 octets from its start.
-    pub fn encode(&self, out: &mut Output) {
-        out.align(4);
-        out.octets(&MAGIC);
+    /// Appends the trailer to a stub, at the next multiple of 4 octets.
+    pub fn encode(&self, stub: &mut Vec<u8>) {
+        stub.resize(stub.len().next_multiple_of(4), 0);
+        stub.extend(MAGIC);
+        let mut out = Output::new(stub, ByteOrder::Little);
         let last = self.commands.len().saturating_sub(1);
         for (index, command) in self.commands.iter().enumerate() {
-            command.encode(index == last, out);
+            command.encode(index == last, &mut out);
         }
     }
 }
@@ -181,7 +180,7 @@ fn decode_body<'a>(
         true => Ok(Input::at(body, i.order(), i.offset() + 4)),
         false => Err(i.fault(
             "length",
-            input::DecodeFault::Mismatch {
+            DecodeFault::Mismatch {
                 stated: body.len() as u64,
                 found: length as u64,
             },
@@ -274,7 +273,6 @@ impl Header2 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::ByteOrder::{self, Big, Little};
 
     /// A trailer of all known commands and one more.
     fn all() -> VerificationTrailer<'static> {
@@ -305,22 +303,21 @@ mod tests {
     }
 
     /// `stub` octets and the trailer behind them.
-    fn behind(stub: usize, order: ByteOrder, trailer: &VerificationTrailer) -> Vec<u8> {
-        let mut octets = Vec::new();
-        let mut out = Output::new(&mut octets, order);
-        out.octets(&vec![0xab; stub]);
-        trailer.encode(&mut out);
+    fn behind(stub: usize, trailer: &VerificationTrailer) -> Vec<u8> {
+        let mut octets = vec![0xab; stub];
+        trailer.encode(&mut octets);
         octets
     }
 
     #[test]
     fn a_trailer_is_found_behind_any_stub() {
-        for order in [Little, Big] {
-            for stub in [0, 1, 45, 132, 4096] {
-                let octets = behind(stub, order, &all());
-                let found = VerificationTrailer::find(Input::new(&octets, order));
-                assert_eq!(found, Some(all()), "{stub} octets, {order:?}");
-            }
+        for stub in [0, 1, 45, 132, 4096] {
+            let octets = behind(stub, &all());
+            assert_eq!(
+                VerificationTrailer::find(&octets),
+                Some(all()),
+                "{stub} octets"
+            );
         }
     }
 
@@ -336,24 +333,23 @@ mod tests {
                 body: context,
             }],
         };
-        let octets = behind(0, Little, &trailer);
+        let octets = behind(0, &trailer);
         assert_eq!(octets[8..12], [0x02, 0x40, 40, 0]);
         assert_eq!(octets.len(), 52);
     }
 
     #[test]
     fn sixteen_octets_may_be_left_over_and_no_more() {
-        let mut octets = behind(4, Little, &all());
+        let mut octets = behind(4, &all());
         octets.extend([0; 16]);
-        assert!(VerificationTrailer::find(Input::new(&octets, Little)).is_some());
+        assert!(VerificationTrailer::find(&octets).is_some());
         octets.push(0);
-        assert!(VerificationTrailer::find(Input::new(&octets, Little)).is_none());
+        assert!(VerificationTrailer::find(&octets).is_none());
     }
 
     #[test]
     fn what_does_not_parse_is_ordinary_stub_data() {
-        let is_found =
-            |octets: &[u8]| VerificationTrailer::find(Input::new(octets, Little)).is_some();
+        let is_found = |octets: &[u8]| VerificationTrailer::find(octets).is_some();
         assert!(!is_found(&[]));
         assert!(!is_found(&MAGIC[..7]));
         assert!(!is_found(&MAGIC));
@@ -364,7 +360,7 @@ mod tests {
         let endless = [&MAGIC[..], &[1, 0, 4, 0, 0, 0, 0, 0]].concat();
         assert!(!is_found(&endless));
         // not at a multiple of 4
-        let odd = [&[0][..], &behind(0, Little, &all())].concat();
+        let odd = [&[0][..], &behind(0, &all())].concat();
         assert!(!is_found(&odd));
     }
 
@@ -379,10 +375,10 @@ mod tests {
                 127
             ],
         };
-        let octets = behind(0, Little, &many);
+        let octets = behind(0, &many);
         assert_eq!(octets.len(), 1024);
-        assert!(VerificationTrailer::find(Input::new(&octets, Little)).is_some());
+        assert!(VerificationTrailer::find(&octets).is_some());
         let later = [&octets[..], &[0; 4]].concat();
-        assert!(VerificationTrailer::find(Input::new(&later, Little)).is_none());
+        assert!(VerificationTrailer::find(&later).is_none());
     }
 }
