@@ -5,6 +5,9 @@
 //! behind the last argument are left alone; every list and string has a limit.
 //! Operations 0, 2 and 3 have empty requests.
 //!
+//! Layouts are told as in NDR 2.0: in NDR64 referents and counts have 64 bits and
+//! are aligned to them, which `wire::ndr` alone knows.
+//!
 //! Pointers are taken as unique: here each has its pointee, whatever its id,
 //! and there are servers that give all of them the same one.
 //!
@@ -114,7 +117,7 @@ fn interface_vector(i: Input) -> Parsed<Vec<Option<Pointer<SyntaxId>>>> {
     /// Stands for an interface that is still to come.
     const TO_COME: SyntaxId = SyntaxId::new(Uuid::nil(), 0, 0);
     let (mut i, count) = ndr::conformant_head("if_id", MAX_INTERFACES)(i)?;
-    let mut ids = Vec::with_capacity(ndr::room(i, "if_id", count, ndr::REFERENT_LEN)?);
+    let mut ids = Vec::with_capacity(ndr::room(i, "if_id", count, ndr::width(i.syntax()))?);
     for _ in 0..count {
         let (rest, referent) = ndr::referent("if_id")(i)?;
         ids.push(referent.map(|referent| Pointer {
@@ -339,7 +342,7 @@ mod tests {
     use super::*;
     use crate::wire::ByteOrder::{Big, Little};
     use crate::wire::DecodeFault;
-    use crate::wire::ndr::testing::{encoded, hex};
+    use crate::wire::ndr::testing::{encoded, encoded64, hex, stub64};
 
     #[test]
     fn inq_if_ids_points_to_a_vector_of_pointers() {
@@ -378,6 +381,19 @@ mod tests {
             );
             assert_eq!(encoded(order, |out| value.encode(out)), octets);
         }
+    }
+
+    #[test]
+    fn a_vector_of_ndr64_has_its_count_between_wide_ones() {
+        let value = InqIfIdsResponse::new([SyntaxId::EPT, SyntaxId::MGMT], EptStatus::OK);
+        // referent; max_count, count, gap; referents; uuid, major, minor of each;
+        // status
+        let octets = hex("0100000000000000 0200000000000000 02000000 00000000
+             0200000000000000 0300000000000000
+             0883afe11f5dc91191a408002b14a0fa 0300 0000
+             80bda8af8a7dc911bef408002b102989 0100 0000 00000000");
+        assert_eq!(InqIfIdsResponse::decode(stub64(&octets)), Ok(value.clone()));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
     }
 
     #[test]
@@ -455,6 +471,18 @@ mod tests {
             );
             assert_eq!(encoded(order, |out| value.encode(out)), octets);
         }
+    }
+
+    #[test]
+    fn inq_stats_of_ndr64_has_a_gap_before_the_array() {
+        let value = InqStatsResponse {
+            statistics: vec![10, 9],
+            status: EptStatus::OK,
+        };
+        // count, gap, max_count, statistics, status
+        let octets = hex("02000000 00000000 0200000000000000 0a000000 09000000 00000000");
+        assert_eq!(InqStatsResponse::decode(stub64(&octets)), Ok(value.clone()));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
     }
 
     #[test]
@@ -560,6 +588,11 @@ mod tests {
             assert_eq!(read, Ok(value.clone()));
             assert_eq!(encoded(order, |out| value.encode(out)), response);
         }
+        let response = hex("0002000000000000 0000000000000000 0900000000000000
+             686f73742f73727600 000000 00000000");
+        let read = InqPrincNameResponse::decode(stub64(&response));
+        assert_eq!(read, Ok(value.clone()));
+        assert_eq!(encoded64(|out| value.encode(out)), response);
     }
 
     #[test]

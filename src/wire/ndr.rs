@@ -1,24 +1,31 @@
-//! NDR 2.0: how the arguments of a call lie in its stub, in both byte orders.
+//! NDR 2.0 and NDR64: how the arguments of a call lie in its stub, in both byte
+//! orders.
 //!
-//! Holds what the endpoint mapper and remote management ask of it: aligned
+//! Holds what the endpoint mapper and remote management ask of them: aligned
 //! integers, pointers, conformant and varying arrays, varying strings, context
 //! handles. Leaves out floats, unions, enums and pipes. Always holds: a reader
 //! aligns before it reads and a writer before it writes, counted from the
 //! stub's start; no count is believed before the octets left bear it out.
-//! NDR64 has other sizes of referents and counts: [`referent`] and [`count`],
-//! with [`put_referent`] and [`put_count`], are the only places that know them.
+//!
+//! The two differ here in three things only: how wide a referent id and a count
+//! are ([`width`]), the gap that ends a structure ([`gap`], [`put_gap`]), and
+//! that NDR64 is little-endian ([`stub`]). Nothing else asks which it is.
+//!
+//! # Source
+//! C706 chapter 14; MS-RPCE 2.2.5.
 
-use super::input::{self, DecodeFault, Input, Parsed};
+use super::drep::ByteOrder;
+use super::input::{self, DecodeError, DecodeFault, Input, Parsed};
 use super::output::Output;
 use super::status::EptStatus;
-use super::syntax::SyntaxId;
+use super::syntax::{SyntaxId, TransferSyntax};
 use std::fmt;
 use uuid::Uuid;
 
 /// A full or unique pointer that is not NULL, and what it points to.
 ///
-/// NULL is `None` in an `Option<Pointer<T>>`, so `referent` is never 0; in NDR
-/// 2.0 it has 32 bits.
+/// NULL is `None` in an `Option<Pointer<T>>`, so `referent` is never 0. It has 32
+/// bits in NDR 2.0, where a longer one is written as the highest of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pointer<T> {
     /// The referent id, as on the wire.
@@ -31,25 +38,30 @@ pub struct Pointer<T> {
 ///
 /// A reply to a call with full pointers goes on from the request's highest id:
 /// tshark takes lower ones for aliases of the request's, and Windows' mapper
-/// does the same.
+/// does the same. They go on from 32 bits in 32 bits, so that those of NDR 2.0
+/// fit, and from longer ones in 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Referents {
     /// The id that the next pointer gets.
-    next: u32,
+    next: u64,
 }
 
 impl Referents {
-    /// Begins after `highest`, with 1 after 0 and after the last 32-bit id.
+    /// Begins after `highest`, with 1 after 0 and after the last id of 32 or of
+    /// 64 bits.
     pub fn after(highest: u64) -> Self {
-        let highest = u32::try_from(highest).unwrap_or(u32::MAX);
-        Referents {
-            next: highest.checked_add(1).unwrap_or(1),
-        }
+        /// The last id of NDR 2.0.
+        const LAST: u64 = u32::MAX as u64;
+        let next = match highest {
+            LAST | u64::MAX => 1,
+            _ => highest + 1,
+        };
+        Referents { next }
     }
 
     /// Points to `value` with the next id.
     pub fn point<T>(&mut self, value: T) -> Pointer<T> {
-        let referent = u64::from(self.next);
+        let referent = self.next;
         *self = Referents::after(referent);
         Pointer { referent, value }
     }
@@ -106,6 +118,70 @@ impl ContextHandle {
 impl fmt::Display for ContextHandle {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}", self.uuid)
+    }
+}
+
+/// Begins to read a stub that a peer sent: the only way to one, for operations
+/// without arguments, too.
+///
+/// # Errors
+/// `Value` for a big-endian one of NDR64.
+///
+/// # Source
+/// MS-RPCE 2.2.5: the format label of NDR64 is little-endian.
+pub fn stub(
+    octets: &[u8],
+    order: ByteOrder,
+    syntax: TransferSyntax,
+) -> Result<Input<'_>, DecodeError> {
+    /// What a format label begins with, ASCII and big-endian.
+    const BIG_ENDIAN: u64 = 0;
+    let stub = Input::stub(octets, order, syntax);
+    match (syntax, order) {
+        (TransferSyntax::Ndr64, ByteOrder::Big) => {
+            Err(stub.fault("drep", DecodeFault::Value(BIG_ENDIAN)))
+        }
+        _ => Ok(stub),
+    }
+}
+
+/// How many octets a referent id has, and a count; they are aligned to as many.
+///
+/// # Source
+/// C706 14.3.3 and 14.3.10; MS-RPCE 2.2.5.3.2 and 2.2.5.3.5.
+pub const fn width(syntax: TransferSyntax) -> usize {
+    match syntax {
+        TransferSyntax::Ndr => 4,
+        TransferSyntax::Ndr64 => 8,
+    }
+}
+
+/// Reads an aligned referent id or count.
+fn wide<'a>(name: &'static str) -> impl FnMut(Input<'a>) -> Parsed<'a, u64> {
+    move |i| {
+        let (i, ()) = align(name, width(i.syntax()))(i)?;
+        match i.syntax() {
+            TransferSyntax::Ndr => {
+                let (i, value) = input::u32(name)(i)?;
+                Ok((i, value.into()))
+            }
+            TransferSyntax::Ndr64 => input::u64(name)(i),
+        }
+    }
+}
+
+/// Skips the gap that ends a structure with pointers or counts in it, but
+/// without a conformant array at its end: in NDR64 it is filled up to 8, in NDR
+/// 2.0 there is none.
+///
+/// So the next structure of an array begins aligned.
+///
+/// # Source
+/// MS-RPCE 2.2.5.3.4.1.
+pub fn gap<'a>(name: &'static str) -> impl FnMut(Input<'a>) -> Parsed<'a, ()> {
+    move |i| match i.syntax() {
+        TransferSyntax::Ndr => Ok((i, ())),
+        TransferSyntax::Ndr64 => align(name, width(i.syntax()))(i),
     }
 }
 
@@ -186,14 +262,14 @@ pub fn status(i: Input) -> Parsed<EptStatus> {
 
 /// Reads the count of an array: its maximum, its offset or its actual one.
 pub fn count<'a>(name: &'static str) -> impl FnMut(Input<'a>) -> Parsed<'a, u64> {
-    move |i| {
-        let (i, count) = u32(name)(i)?;
-        Ok((i, count.into()))
-    }
+    wide(name)
 }
 
 /// Reads the maximum count of an array that an argument gives the size: such an
 /// argument has 32 bits in every transfer syntax.
+///
+/// # Errors
+/// `Limit` for a maximum that such an argument cannot say.
 pub fn maximum<'a>(name: &'static str) -> impl FnMut(Input<'a>) -> Parsed<'a, u32> {
     move |at| {
         let (i, maximum) = count(name)(at)?;
@@ -293,9 +369,6 @@ pub fn varying_string<'a>(
     }
 }
 
-/// The octets of a referent id, to make room by.
-pub const REFERENT_LEN: usize = 4;
-
 /// Reads the referent id of a pointer; NULL is `None`.
 ///
 /// A full pointer's id that comes again is taken for a pointer of its own with
@@ -304,11 +377,8 @@ pub const REFERENT_LEN: usize = 4;
 /// same, and no real peer was seen to send an alias.
 pub fn referent<'a>(name: &'static str) -> impl FnMut(Input<'a>) -> Parsed<'a, Option<u64>> {
     move |i| {
-        let (i, referent) = u32(name)(i)?;
-        Ok((
-            i,
-            Some(u64::from(referent)).filter(|&referent| referent != 0),
-        ))
+        let (i, referent) = wide(name)(i)?;
+        Ok((i, Some(referent).filter(|&referent| referent != 0)))
     }
 }
 
@@ -340,7 +410,7 @@ pub fn room(
     name: &'static str,
     count: u64,
     least: usize,
-) -> Result<usize, nom::Err<input::DecodeError>> {
+) -> Result<usize, nom::Err<DecodeError>> {
     let left = i.left();
     usize::try_from(count)
         .ok()
@@ -361,7 +431,7 @@ pub fn within(
     name: &'static str,
     count: u64,
     limit: u64,
-) -> Result<(), nom::Err<input::DecodeError>> {
+) -> Result<(), nom::Err<DecodeError>> {
     if count <= limit {
         return Ok(());
     }
@@ -378,7 +448,7 @@ pub fn agree(
     name: &'static str,
     stated: u64,
     found: u64,
-) -> Result<(), nom::Err<input::DecodeError>> {
+) -> Result<(), nom::Err<DecodeError>> {
     if stated == found {
         return Ok(());
     }
@@ -426,12 +496,29 @@ pub fn put_status(out: &mut Output, status: EptStatus) {
     put_u32(out, status.0);
 }
 
+/// Writes an aligned referent id or count; in NDR 2.0 one that is too long as
+/// the highest, so that no pointer becomes NULL.
+fn put_wide(out: &mut Output, value: u64) {
+    out.align(width(out.syntax()));
+    match out.syntax() {
+        TransferSyntax::Ndr => out.u32(u32::try_from(value).unwrap_or(u32::MAX)),
+        TransferSyntax::Ndr64 => out.u64(value),
+    }
+}
+
+/// Writes the gap that ends a structure, as [`gap`] reads it.
+pub fn put_gap(out: &mut Output) {
+    if out.syntax() == TransferSyntax::Ndr64 {
+        out.align(width(out.syntax()));
+    }
+}
+
 /// Writes the count of an array.
 ///
 /// What is written here is a length of ours: below 2^32, since no stub of that
 /// length could be sent.
 pub fn put_count(out: &mut Output, count: usize) {
-    put_u32(out, count as u32);
+    put_wide(out, count as u64);
 }
 
 /// Writes the head of a structure whose conformant array fills the rest of it.
@@ -467,8 +554,7 @@ pub fn put_varying_string(out: &mut Output, content: &[u8], limit: usize) {
 
 /// Writes the referent id of a pointer, 0 for NULL.
 pub fn put_referent<T>(out: &mut Output, pointer: Option<&Pointer<T>>) {
-    let referent = pointer.map_or(0, |pointer| pointer.referent);
-    put_u32(out, referent as u32);
+    put_wide(out, pointer.map_or(0, |pointer| pointer.referent));
 }
 
 /// Writes a pointer that is an argument by itself, its pointee at once.
@@ -486,8 +572,8 @@ pub fn put_pointer<T>(
 /// What the tests of stubs share.
 #[cfg(test)]
 pub(super) mod testing {
-    use super::Output;
-    use crate::wire::ByteOrder;
+    use super::{Input, Output};
+    use crate::wire::{ByteOrder, TransferSyntax};
 
     /// A nil UUID: sixteen octets of zero.
     pub const NIL: &str = "00000000000000000000000000000000";
@@ -514,13 +600,26 @@ pub(super) mod testing {
         encode(&mut Output::new(&mut octets, order));
         octets
     }
+
+    /// A stub of NDR64.
+    pub fn stub64(octets: &[u8]) -> Input<'_> {
+        Input::stub(octets, ByteOrder::Little, TransferSyntax::Ndr64)
+    }
+
+    /// What `encode` writes in NDR64.
+    pub fn encoded64(encode: impl FnOnce(&mut Output)) -> Vec<u8> {
+        let mut octets = Vec::new();
+        let mut out = Output::stub(&mut octets, ByteOrder::Little, TransferSyntax::Ndr64);
+        encode(&mut out);
+        octets
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::testing::{encoded, encoded64, stub64};
     use super::*;
     use crate::wire::ByteOrder::{Big, Little};
-    use crate::wire::DecodeError;
 
     /// The fault of a parser that has to fail.
     fn fault_of<T: std::fmt::Debug>(parsed: Parsed<T>) -> DecodeFault {
@@ -633,9 +732,116 @@ mod tests {
         let mut referents = Referents::after(2);
         assert_eq!(referents.point('a').referent, 3);
         assert_eq!(referents.point('b').referent, 4);
-        let mut referents = Referents::after(u64::from(u32::MAX) - 1);
-        assert_eq!(referents.point('a').referent, u64::from(u32::MAX));
-        assert_eq!(referents.point('b').referent, 1);
-        assert_eq!(Referents::after(u64::MAX).point('a').referent, 1);
+        for last in [u64::from(u32::MAX), u64::MAX] {
+            let mut referents = Referents::after(last - 1);
+            assert_eq!(referents.point('a').referent, last);
+            assert_eq!(referents.point('b').referent, 1);
+        }
+        let mut referents = Referents::after(1 << 32);
+        assert_eq!(referents.point('a').referent, (1 << 32) + 1);
+    }
+
+    #[test]
+    fn ndr64_is_little_endian_whatever_is_called() {
+        let Err(error) = stub(&[], Big, TransferSyntax::Ndr64) else {
+            panic!("accepted");
+        };
+        assert_eq!(
+            error.to_string(),
+            "drep at octet 0: value 0x0 is not allowed"
+        );
+        for (order, syntax) in [
+            (Little, TransferSyntax::Ndr64),
+            (Little, TransferSyntax::Ndr),
+            (Big, TransferSyntax::Ndr),
+        ] {
+            assert_eq!(
+                stub(&[1], order, syntax),
+                Ok(Input::stub(&[1], order, syntax))
+            );
+        }
+    }
+
+    #[test]
+    fn a_referent_of_ndr64_has_64_bits_and_is_aligned_to_them() {
+        // u32, gap, referent
+        let octets = [1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 3, 0, 0, 0];
+        let (i, _) = u32("first")(stub64(&octets)).unwrap();
+        let (i, read) = referent("second")(i).unwrap();
+        assert_eq!((read, i.left()), (Some(0x0000_0003_0000_0002), 0));
+        let pointer = Pointer {
+            referent: 0x0000_0003_0000_0002,
+            value: (),
+        };
+        let written = encoded64(|out| {
+            put_u32(out, 1);
+            put_referent(out, Some(&pointer));
+        });
+        assert_eq!(written[8..], octets[8..]);
+        let null = stub64(&[0; 8]);
+        assert_eq!(referent("p")(null).unwrap().1, None);
+    }
+
+    #[test]
+    fn a_referent_that_ndr_cannot_say_is_not_null_there() {
+        for referent in [1 << 32, u64::MAX] {
+            let pointer = Pointer {
+                referent,
+                value: (),
+            };
+            let written = encoded(Little, |out| put_referent(out, Some(&pointer)));
+            assert_eq!(written, [0xff; 4]);
+        }
+    }
+
+    #[test]
+    fn a_count_of_ndr64_above_32_bits_is_refused_where_an_argument_says_it() {
+        // max_count 2^32, or offset 2^32, or actual count 2^32
+        let octets = [
+            [4u64, 0, 4],
+            [1 << 32, 0, 4],
+            [4, 1 << 32, 4],
+            [4, 0, 1 << 32],
+        ]
+        .map(|counts| counts.map(u64::to_le_bytes).concat());
+        let read = |octets| conformant_varying_of("n", 4)(stub64(octets));
+        assert_eq!(read(&octets[0]).unwrap().1, 4);
+        assert_eq!(
+            fault_of(read(&octets[1])),
+            DecodeFault::Limit {
+                count: 1 << 32,
+                limit: u32::MAX.into()
+            }
+        );
+        assert_eq!(fault_of(read(&octets[2])), DecodeFault::Value(1 << 32));
+        assert_eq!(
+            fault_of(read(&octets[3])),
+            DecodeFault::Mismatch {
+                stated: 1 << 32,
+                found: 4
+            }
+        );
+        let head = [(1u64 << 32).to_le_bytes(), 0u64.to_le_bytes()].concat();
+        assert_eq!(
+            fault_of(conformant_head("n", u32::MAX)(stub64(&head))),
+            DecodeFault::Mismatch {
+                stated: 0,
+                found: 1 << 32
+            }
+        );
+    }
+
+    #[test]
+    fn a_gap_ends_a_structure_in_ndr64_only() {
+        let (i, _) = input::u8("first")(stub64(&[1; 8])).unwrap();
+        assert_eq!(gap("end")(i).unwrap().0.left(), 0);
+        let (i, _) = input::u8("first")(Input::new(&[1; 8], Little)).unwrap();
+        assert_eq!(gap("end")(i).unwrap().0.left(), 7);
+        let put = |out: &mut Output| {
+            out.u8(1);
+            put_gap(out);
+        };
+        assert_eq!(encoded64(put), [1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(encoded(Little, put), [1]);
     }
 }

@@ -86,8 +86,7 @@ impl<'a> MgmtDeleteRequest<'a> {
     /// with twr_t.
     ///
     /// # Errors
-    /// `Truncated`; `Value` for one referent twice; `Mismatch` for the tower's
-    /// lengths.
+    /// `Truncated`; `Mismatch` for the tower's lengths.
     ///
     /// # Source
     /// C706 appendix O.
@@ -130,7 +129,7 @@ mod tests {
     use crate::wire::ByteOrder::{Big, Little};
     use crate::wire::DecodeFault;
     use crate::wire::ndr::Referents;
-    use crate::wire::ndr::testing::{NIL, TOWER, encoded, hex};
+    use crate::wire::ndr::testing::{NIL, TOWER, encoded, encoded64, hex, stub64};
 
     /// An insert with one entry, in both byte orders: num_ents, max_count;
     /// object, referent, offset, count, annotation, pad; max_count,
@@ -163,6 +162,26 @@ mod tests {
             );
             assert_eq!(encoded(order, |out| value.encode(out)), octets);
         }
+    }
+
+    #[test]
+    fn an_insert_of_ndr64_has_a_gap_before_its_array_and_behind_its_entry() {
+        let mut referents = Referents::after(0);
+        let entry = Entry::new(&mut referents, Uuid::nil(), hex(TOWER), &b"SMBTORTURE"[..]);
+        let value = InsertRequest {
+            entries: vec![entry],
+            replace: true,
+        };
+        // num_ents, gap, max_count; object, referent, offset, count, annotation,
+        // gap; max_count, tower_length, tower, pad; replace
+        let octets = hex(&format!(
+            "01000000 00000000 0100000000000000
+             {NIL} 0100000000000000 0000000000000000 0b00000000000000
+             534d42544f525455524500 0000000000
+             4b00000000000000 4b000000 {TOWER} 00 01000000"
+        ));
+        assert_eq!(InsertRequest::decode(stub64(&octets)), Ok(value.clone()));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
     }
 
     #[test]
@@ -199,6 +218,12 @@ mod tests {
             );
             assert_eq!(encoded(order, |out| value.encode(out)), octets);
         }
+        let octets = hex(&format!(
+            "01000000 00000000 0100000000000000 {NIL}
+             0200000000000000 4b00000000000000 4b000000 {TOWER}"
+        ));
+        assert_eq!(MgmtDeleteRequest::decode(stub64(&octets)), Ok(value));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::wire::input::{self, Input, Parsed};
 use crate::wire::ndr::{self, Pointer, Referents};
 use crate::wire::output::Output;
+use crate::wire::syntax::TransferSyntax;
 use std::borrow::Cow;
 use uuid::Uuid;
 
@@ -11,9 +12,6 @@ use uuid::Uuid;
 /// # Source
 /// C706 appendix O (`ept_max_annotation_size` is 64, with the NUL).
 pub const MAX_ANNOTATION: usize = 63;
-
-/// The fewest octets of an entry before its tower: uuid, referent, two counts.
-const LEAST_ENTRY: usize = 28;
 
 /// A pointer to the octets of a tower.
 pub type TowerPointer<'a> = Option<Pointer<Cow<'a, [u8]>>>;
@@ -53,19 +51,20 @@ impl<'a> Entry<'a> {
 
 /// Reads `count` entries, then their towers.
 ///
-/// Layout of an entry: aligned to 4; object uuid, tower referent, annotation
-/// offset 0, annotation count (1 to 64, its NUL among them), octets. The towers
-/// follow the last entry, in order.
+/// Layout of an entry: aligned to 4, in NDR64 to 8 and filled up to that; object
+/// uuid, tower referent, annotation offset 0, annotation count (1 to 64, its NUL
+/// among them), octets. The towers follow the last entry, in order.
 ///
 /// # Errors
-/// `Truncated`; `Value` for an annotation offset; `Limit` and `Nul` for an annotation; `Mismatch` for a tower's
-/// lengths.
+/// `Truncated`; `Value` for an annotation offset; `Limit` and `Nul` for an
+/// annotation; `Mismatch` for a tower's lengths.
 ///
 /// # Source
-/// C706 appendix O and 14.3.10 (deferred referents).
+/// C706 appendix O and 14.3.10 (deferred referents); MS-RPCE 2.2.5.3.4.1. The gap
+/// of the last entry shows only when no tower follows, which nobody sends.
 pub(super) fn entries<'a>(count: u64) -> impl FnMut(Input<'a>) -> Parsed<'a, Vec<Entry<'a>>> {
     move |mut i| {
-        let count = ndr::room(i, "entries", count, LEAST_ENTRY)?;
+        let count = ndr::room(i, "entries", count, least_entry(i.syntax()))?;
         let mut entries = Vec::with_capacity(count);
         for _ in 0..count {
             let (rest, entry) = entry_head(i)?;
@@ -78,11 +77,17 @@ pub(super) fn entries<'a>(count: u64) -> impl FnMut(Input<'a>) -> Parsed<'a, Vec
     }
 }
 
+/// The fewest octets of an entry before its tower: uuid, referent, two counts.
+fn least_entry(syntax: TransferSyntax) -> usize {
+    16 + 3 * ndr::width(syntax)
+}
+
 /// Reads an entry, its tower still to come.
 fn entry_head(i: Input<'_>) -> Parsed<'_, Entry<'_>> {
     let (i, object) = ndr::uuid("object")(i)?;
     let (i, referent) = ndr::referent("tower")(i)?;
     let (i, annotation) = ndr::varying_string("annotation", MAX_ANNOTATION + 1)(i)?;
+    let (i, ()) = ndr::gap("annotation")(i)?;
     let entry = Entry {
         object,
         tower: referent.map(tower_to_come),
@@ -116,11 +121,17 @@ where
     }
 }
 
-/// Reads a `twr_t`: max_count, tower_length u32, which is the same, octets.
+/// Reads a `twr_t`: max_count, tower_length u32, which is the same, octets. They
+/// are the tower's own in every transfer syntax, and no gap follows them.
 ///
 /// # Errors
 /// `Mismatch` when the two lengths differ, `Truncated` when the octets end
 /// before the tower.
+///
+/// # Source
+/// C706 appendix O; MS-RPCE 2.2.5.3.4.2. That there is no gap is how impacket
+/// and tshark read it; towers of 75 octets, all that was seen of Windows in
+/// NDR64, leave none either way.
 pub(super) fn tower<'a>(name: &'static str) -> impl FnMut(Input<'a>) -> Parsed<'a, &'a [u8]> {
     move |i| {
         let (i, length) = ndr::conformant_head(name, u32::MAX)(i)?;
@@ -135,6 +146,7 @@ pub(super) fn put_entries(out: &mut Output, entries: &[Entry]) {
         ndr::put_uuid(out, &entry.object);
         ndr::put_referent(out, entry.tower.as_ref());
         ndr::put_varying_string(out, &entry.annotation, MAX_ANNOTATION + 1);
+        ndr::put_gap(out);
     }
     for tower in entries.iter().filter_map(Entry::tower_octets) {
         put_tower(out, tower);

@@ -33,7 +33,7 @@ impl LookupRequest {
     /// with rpc_if_id_t, vers_option u32, entry_handle, max_ents u32.
     ///
     /// # Errors
-    /// `Truncated`; `Value` for one referent twice; `Limit` for max_ents.
+    /// `Truncated`; `Limit` for max_ents.
     ///
     /// # Source
     /// C706 appendix O; MS-RPCE 2.2.1.2.4.
@@ -138,7 +138,7 @@ mod tests {
     use crate::wire::ByteOrder::{Big, Little};
     use crate::wire::DecodeFault;
     use crate::wire::ndr::Referents;
-    use crate::wire::ndr::testing::{NIL, NULL, TOWER, encoded, hex};
+    use crate::wire::ndr::testing::{NIL, NULL, TOWER, encoded, encoded64, hex, stub64};
     use uuid::uuid;
 
     #[test]
@@ -199,6 +199,46 @@ mod tests {
             assert_eq!(encoded(order, |out| value.encode(out)), octets);
         }
         assert_eq!(value.highest_referent(), 7);
+    }
+
+    #[test]
+    fn a_request_of_ndr64_keeps_referents_of_64_bits() {
+        let value = LookupRequest {
+            inquiry_type: InquiryType::MATCH_BY_BOTH,
+            object: Some(Pointer {
+                referent: 0x0002_0000_0000_0007,
+                value: Uuid::nil(),
+            }),
+            interface: Some(Pointer {
+                referent: u64::MAX,
+                value: SyntaxId::new(SyntaxId::EPT.uuid, 3, 1),
+            }),
+            vers_option: VersionOption::COMPATIBLE,
+            handle: ContextHandle::NULL,
+            max_ents: 500,
+        };
+        // inquiry_type, gap, object; interface_id, no gap behind its 20 octets;
+        // vers_option, entry_handle, max_ents
+        let octets = hex(&format!(
+            "03000000 00000000 0700000000000200 {NIL}
+             ffffffffffffffff 0883afe11f5dc91191a408002b14a0fa 0300 0100
+             02000000 {NULL} f4010000"
+        ));
+        assert_eq!(LookupRequest::decode(stub64(&octets)), Ok(value));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
+        assert_eq!(value.highest_referent(), u64::MAX);
+
+        let (object, interface) = (None, None);
+        let null = LookupRequest {
+            object,
+            interface,
+            ..value
+        };
+        let octets = hex(&format!(
+            "03000000 00000000 0000000000000000 0000000000000000 02000000 {NULL} f4010000"
+        ));
+        assert_eq!(LookupRequest::decode(stub64(&octets)), Ok(null));
+        assert_eq!(encoded64(|out| null.encode(out)), octets);
     }
 
     #[test]
@@ -266,6 +306,43 @@ mod tests {
             );
             assert_eq!(encoded(order, |out| value.encode(out)), octets);
         }
+    }
+
+    #[test]
+    fn entries_of_ndr64_are_aligned_to_8_and_filled_up_to_that() {
+        let tower = hex(TOWER);
+        let mut referents = Referents::after(2);
+        let mut entries = [&b"LSA"[..], b""]
+            .map(|annotation| Entry::new(&mut referents, Uuid::nil(), &tower[..], annotation))
+            .to_vec();
+        let mut value = LookupResponse {
+            handle: ContextHandle::NULL,
+            max_ents: 10,
+            entries: entries.clone(),
+            status: EptStatus::OK,
+        };
+        // entry_handle; num_ents; max_count, offset, actual_count; two entries:
+        // object, referent, offset, count, annotation, gap; two towers, the
+        // first with a pad before the next; status
+        let octets = hex(&format!(
+            "{NULL} 02000000 0a00000000000000 0000000000000000 0200000000000000
+             {NIL} 0300000000000000 0000000000000000 0400000000000000 4c534100 00000000
+             {NIL} 0400000000000000 0000000000000000 0100000000000000 00 00000000000000
+             4b00000000000000 4b000000 {TOWER} 00 4b00000000000000 4b000000 {TOWER} 00 00000000"
+        ));
+        assert_eq!(LookupResponse::decode(stub64(&octets)), Ok(value.clone()));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
+
+        // Without a tower behind the last entry its gap is still there.
+        entries.truncate(1);
+        entries[0].tower = None;
+        value.entries = entries;
+        let octets = hex(&format!(
+            "{NULL} 01000000 0a00000000000000 0000000000000000 0100000000000000
+             {NIL} 0000000000000000 0000000000000000 0400000000000000 4c534100 00000000 00000000"
+        ));
+        assert_eq!(LookupResponse::decode(stub64(&octets)), Ok(value.clone()));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
     }
 
     #[test]

@@ -29,8 +29,7 @@ impl<'a> MapRequest<'a> {
     /// entry_handle, max_towers u32.
     ///
     /// # Errors
-    /// `Truncated`; `Value` for one referent twice; `Mismatch` for the tower's
-    /// lengths; `Limit` for max_towers.
+    /// `Truncated`; `Mismatch` for the tower's lengths; `Limit` for max_towers.
     ///
     /// # Source
     /// C706 appendix O; MS-RPCE 2.2.1.2.5.
@@ -113,7 +112,7 @@ impl<'a> MapResponse<'a> {
     /// # Errors
     /// `Truncated`; `Limit` for more than [`MAX_ENTRIES`] and for an actual
     /// count above the maximum; `Mismatch` when num_towers is not the actual
-    /// count and for a tower's lengths; `Value` for one referent twice.
+    /// count and for a tower's lengths.
     ///
     /// # Source
     /// C706 appendix O; MS-RPCE 2.2.1.2.5.
@@ -150,7 +149,7 @@ impl<'a> MapResponse<'a> {
 /// Reads `count` referents of towers, the towers still to come.
 fn tower_pointers<'a>(count: u64) -> impl FnMut(Input<'a>) -> Parsed<'a, Vec<TowerPointer<'a>>> {
     move |mut i| {
-        let count = ndr::room(i, "towers", count, ndr::REFERENT_LEN)?;
+        let count = ndr::room(i, "towers", count, ndr::width(i.syntax()))?;
         let mut towers = Vec::with_capacity(count);
         for _ in 0..count {
             let (rest, referent) = ndr::referent("towers")(i)?;
@@ -166,7 +165,7 @@ mod tests {
     use super::*;
     use crate::wire::ByteOrder::{Big, Little};
     use crate::wire::DecodeFault;
-    use crate::wire::ndr::testing::{NIL, NULL, TOWER, encoded, hex};
+    use crate::wire::ndr::testing::{NIL, NULL, TOWER, encoded, encoded64, hex, stub64};
 
     #[test]
     fn a_request_is_132_octets_for_a_tower_of_tcp() {
@@ -194,6 +193,52 @@ mod tests {
             assert_eq!(encoded(order, |out| value.encode(out)), octets);
         }
         assert_eq!(value.highest_referent(), 2);
+    }
+
+    #[test]
+    fn a_request_is_144_octets_in_ndr64_and_its_tower_the_same() {
+        let tower = hex(TOWER);
+        let value = MapRequest {
+            object: Some(Pointer {
+                referent: 1,
+                value: Uuid::nil(),
+            }),
+            tower: Some(Pointer {
+                referent: 2,
+                value: &tower,
+            }),
+            handle: ContextHandle::NULL,
+            max_towers: 4,
+        };
+        let octets = hex(&format!(
+            "0100000000000000 {NIL} 0200000000000000 4b00000000000000 4b000000
+             {TOWER} 00 {NULL} 04000000"
+        ));
+        assert_eq!(octets.len(), 144);
+        assert_eq!(MapRequest::decode(stub64(&octets)), Ok(value));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
+    }
+
+    #[test]
+    fn no_gap_follows_a_tower_in_ndr64() {
+        // A tower of 88 octets ends at octet 100 of its twr_t; the handle is
+        // aligned to 4 and so follows at once.
+        let tower = [0xa5; 88];
+        let value = MapRequest {
+            object: None,
+            tower: Some(Pointer {
+                referent: 2,
+                value: &tower,
+            }),
+            handle: ContextHandle::NULL,
+            max_towers: 4,
+        };
+        let octets = hex(&format!(
+            "0000000000000000 0200000000000000 5800000000000000 58000000 {} {NULL} 04000000",
+            "a5".repeat(88)
+        ));
+        assert_eq!(MapRequest::decode(stub64(&octets)), Ok(value));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
     }
 
     #[test]
@@ -273,6 +318,32 @@ mod tests {
     }
 
     #[test]
+    fn a_response_of_ndr64_has_64_bits_for_each_referent_and_count() {
+        let referents = Referents::after(2);
+        let tower = hex(TOWER);
+        let one = MapResponse::found(ContextHandle::NULL, 4, referents, [&tower[..]]);
+        // entry_handle, num_towers, max_count, offset, actual_count, referent;
+        // max_count, tower_length, tower, pad; status
+        let octets = hex(&format!(
+            "{NULL} 01000000 0400000000000000 0000000000000000 0100000000000000
+             0300000000000000 4b00000000000000 4b000000 {TOWER} 00 00000000"
+        ));
+        assert_eq!(octets.len(), 148);
+        assert_eq!(MapResponse::decode(stub64(&octets)), Ok(one.clone()));
+        assert_eq!(encoded64(|out| one.encode(out)), octets);
+
+        let short = &tower[..2];
+        let two = MapResponse::found(ContextHandle::NULL, 4, referents, [short, short]);
+        let octets = hex(&format!(
+            "{NULL} 02000000 0400000000000000 0000000000000000 0200000000000000
+             0300000000000000 0400000000000000
+             0200000000000000 02000000 0500 0000 0200000000000000 02000000 0500 0000 00000000"
+        ));
+        assert_eq!(MapResponse::decode(stub64(&octets)), Ok(two.clone()));
+        assert_eq!(encoded64(|out| two.encode(out)), octets);
+    }
+
+    #[test]
     fn one_tower_of_tcp_is_answered_in_128_octets() {
         let referents = Referents::after(2);
         let value = MapResponse::found(ContextHandle::NULL, 4, referents, [hex(TOWER)]);
@@ -289,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_found_is_answered_in_40_octets() {
+    fn nothing_found_is_answered_in_40_octets_and_in_52_of_ndr64() {
         let value = MapResponse::empty(4, EptStatus::NOT_REGISTERED);
         let octets = hex(&format!(
             "{NULL} 00000000 04000000 00000000 00000000 d6a0c916"
@@ -300,6 +371,12 @@ mod tests {
             Ok(value.clone())
         );
         assert_eq!(encoded(Little, |out| value.encode(out)), octets);
+        let octets = hex(&format!(
+            "{NULL} 00000000 0400000000000000 0000000000000000 0000000000000000 d6a0c916"
+        ));
+        assert_eq!(octets.len(), 52);
+        assert_eq!(MapResponse::decode(stub64(&octets)), Ok(value.clone()));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
     }
 
     #[test]

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::wire::ByteOrder::{Big, Little};
     use crate::wire::DecodeFault;
-    use crate::wire::ndr::testing::{NIL, NULL, TOWER, encoded, hex};
+    use crate::wire::ndr::testing::{NIL, NULL, TOWER, encoded, encoded64, hex, stub64};
     use uuid::uuid;
 
     #[test]
@@ -163,6 +163,13 @@ mod tests {
             );
             assert_eq!(encoded(order, |out| value.encode(out)), octets);
         }
+        let octets = hex(&format!(
+            "0883afe1 1f5d c911 91a408002b14a0fa 4b00000000000000 4b000000 {TOWER} 00
+             0300000000000000 0200000000000000 01 02 000000000005 20000000 20020000
+             {NULL} 10000000"
+        ));
+        assert_eq!(MapAuthRequest::decode(stub64(&octets)), Ok(value.clone()));
+        assert_eq!(encoded64(|out| value.encode(out)), octets);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! alone, since Windows' clients put verification trailers there and others
 //! forget what is theirs; towers are octets here, `wire::tower` reads them.
 //!
-//! Where the IDL says `[ptr]`, a referent id that comes again is refused.
+//! Layouts are told as in NDR 2.0: in NDR64 referents and counts have 64 bits and
+//! are aligned to them, which `wire::ndr` alone knows.
 //!
 //! # Source
 //! C706 appendix O; MS-RPCE 2.2.1.2 for the limit of 500 and for what Windows
