@@ -1,5 +1,5 @@
-//! Laws of the stubs of ept and mgmt, in both byte orders: what is encoded
-//! decodes to itself, octets behind the arguments do not matter, and whatever
+//! Laws of the stubs of ept and mgmt, in NDR 2.0 of both byte orders and in
+//! NDR64: what is encoded decodes to itself, octets behind the arguments do not matter, and whatever
 //! decodes from damaged or arbitrary octets is encoded to what decodes alike.
 
 use epmapper::wire::ept::{
@@ -12,7 +12,7 @@ use epmapper::wire::mgmt::{
     IsServerListeningResponse, StopServerListeningResponse,
 };
 use epmapper::wire::ndr::{Pointer, Referents};
-use epmapper::wire::{ByteOrder, EptStatus, Input, Output, SyntaxId};
+use epmapper::wire::{ByteOrder, EptStatus, Input, Output, SyntaxId, TransferSyntax};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -25,11 +25,27 @@ static TOWERS: [u8; 300] = [0xa5; 300];
 /// One change of a stub: where and to what.
 type Damage = (prop::sample::Index, u8);
 
-/// The octets of `$value` in `$order`.
+/// How a stub is written: byte order and transfer syntax.
+type Form = (ByteOrder, TransferSyntax);
+
+/// Every form that there is.
+const FORMS: [Form; 3] = [
+    (ByteOrder::Little, TransferSyntax::Ndr),
+    (ByteOrder::Big, TransferSyntax::Ndr),
+    (ByteOrder::Little, TransferSyntax::Ndr64),
+];
+
+/// A stub to decode.
+fn stub(octets: &[u8], (order, syntax): Form) -> Input<'_> {
+    Input::stub(octets, order, syntax)
+}
+
+/// The octets of `$value` in `$form`.
 macro_rules! encoded {
-    ($value:expr, $order:expr) => {{
+    ($value:expr, $form:expr) => {{
         let mut octets = Vec::new();
-        $value.encode(&mut Output::new(&mut octets, $order));
+        let (order, syntax) = $form;
+        $value.encode(&mut Output::stub(&mut octets, order, syntax));
         octets
     }};
 }
@@ -44,52 +60,52 @@ macro_rules! laws {
                 #[test]
                 fn what_is_encoded_decodes_to_itself(
                     value in $strategy,
-                    order in order(),
+                    form in form(),
                     behind in vec(any::<u8>(), 0..9),
                 ) {
-                    let mut octets = encoded!(value, order);
+                    let mut octets = encoded!(value, form);
                     let value = Ok(value);
-                    prop_assert_eq!(&$type::decode(Input::new(&octets, order)), &value);
+                    prop_assert_eq!(&$type::decode(stub(&octets, form)), &value);
                     octets.extend(behind);
-                    prop_assert_eq!(&$type::decode(Input::new(&octets, order)), &value);
+                    prop_assert_eq!(&$type::decode(stub(&octets, form)), &value);
                 }
 
                 #[test]
                 fn every_cut_is_refused(
                     value in $strategy,
-                    order in order(),
+                    form in form(),
                     at in any::<prop::sample::Index>(),
                 ) {
-                    let octets = encoded!(value, order);
+                    let octets = encoded!(value, form);
                     let short = &octets[..at.index(octets.len())];
-                    prop_assert!($type::decode(Input::new(short, order)).is_err());
+                    prop_assert!($type::decode(stub(short, form)).is_err());
                 }
 
                 #[test]
                 fn what_decodes_of_damage_is_encoded_alike(
                     value in $strategy,
-                    order in order(),
+                    form in form(),
                     damages in vec(any::<Damage>(), 1..6),
                 ) {
-                    let mut octets = encoded!(value, order);
+                    let mut octets = encoded!(value, form);
                     for (at, octet) in damages {
                         let at = at.index(octets.len());
                         octets[at] = octet;
                     }
-                    if let Ok(value) = $type::decode(Input::new(&octets, order)) {
-                        let again = encoded!(value, order);
-                        prop_assert_eq!($type::decode(Input::new(&again, order)), Ok(value));
+                    if let Ok(value) = $type::decode(stub(&octets, form)) {
+                        let again = encoded!(value, form);
+                        prop_assert_eq!($type::decode(stub(&again, form)), Ok(value));
                     }
                 }
 
                 #[test]
                 fn what_decodes_of_anything_is_encoded_alike(
                     octets in vec(prop_oneof![4 => Just(0), 2 => 0..8u8, 1 => any::<u8>()], 0..200),
-                    order in order(),
+                    form in form(),
                 ) {
-                    if let Ok(value) = $type::decode(Input::new(&octets, order)) {
-                        let again = encoded!(value, order);
-                        prop_assert_eq!($type::decode(Input::new(&again, order)), Ok(value));
+                    if let Ok(value) = $type::decode(stub(&octets, form)) {
+                        let again = encoded!(value, form);
+                        prop_assert_eq!($type::decode(stub(&again, form)), Ok(value));
                     }
                 }
             }
@@ -169,7 +185,8 @@ laws!(
 /// The last full page that a call may carry, and one entry more.
 #[test]
 fn five_hundred_entries_decode_and_one_more_does_not() {
-    for (count, accepted) in [(500, true), (501, false)] {
+    let cases = FORMS.map(|form| [(form, 500, true), (form, 501, false)]);
+    for (form, count, accepted) in cases.into_iter().flatten() {
         let mut referents = Referents::after(0);
         let entries = (0..count)
             .map(|_| Entry::new(&mut referents, Uuid::nil(), &TOWERS[..75], &b"one"[..]))
@@ -180,15 +197,33 @@ fn five_hundred_entries_decode_and_one_more_does_not() {
             entries,
             status: EptStatus::OK,
         };
-        let octets = encoded!(value, ByteOrder::Little);
-        let read = LookupResponse::decode(Input::new(&octets, ByteOrder::Little));
+        let octets = encoded!(value, form);
+        let read = LookupResponse::decode(stub(&octets, form));
         assert_eq!(read.is_ok(), accepted);
     }
 }
 
-/// Both byte orders.
-fn order() -> impl Strategy<Value = ByteOrder> {
-    prop_oneof![Just(ByteOrder::Little), Just(ByteOrder::Big)]
+proptest! {
+    #[test]
+    fn referents_of_ndr64_keep_their_64_bits(highest in any::<u64>(), max_ents in page()) {
+        let mut referents = Referents::after(highest);
+        let value = LookupRequest {
+            inquiry_type: InquiryType::MATCH_BY_BOTH,
+            object: Some(referents.point(Uuid::nil())),
+            interface: Some(referents.point(SyntaxId::EPT)),
+            vers_option: VersionOption::ALL,
+            handle: ContextHandle::NULL,
+            max_ents,
+        };
+        let form = (ByteOrder::Little, TransferSyntax::Ndr64);
+        let octets = encoded!(value, form);
+        prop_assert_eq!(LookupRequest::decode(stub(&octets, form)), Ok(value));
+    }
+}
+
+/// Every form that a stub may have.
+fn form() -> impl Strategy<Value = Form> {
+    prop::sample::select(&FORMS[..])
 }
 
 /// Any UUID, the nil one often.

@@ -4,14 +4,14 @@
 use super::capture::Capture;
 use epmapper::wire::pdu::{AuthLevel, Body, Pdu, PfcFlags};
 use epmapper::wire::status::ContextResult;
-use epmapper::wire::{ByteOrder, SyntaxId};
+use epmapper::wire::{ByteOrder, SyntaxId, TransferSyntax};
 use std::collections::HashMap;
 
 /// What a call is: abstract syntax, transfer syntax, operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
     pub interface: SyntaxId,
-    pub transfer_syntax: SyntaxId,
+    pub transfer_syntax: TransferSyntax,
     pub opnum: u16,
 }
 
@@ -33,7 +33,7 @@ struct Connection {
     /// The contexts that are asked for: their bind's call id, id, interface.
     asked: Vec<(u32, u16, SyntaxId)>,
     /// Interface and transfer syntax of each context that was accepted.
-    bound: HashMap<u16, (SyntaxId, SyntaxId)>,
+    bound: HashMap<u16, (SyntaxId, TransferSyntax)>,
     /// The calls that were made.
     calls: HashMap<u32, Operation>,
     /// What came of a stub so far, by call id and whether it is a request's.
@@ -77,9 +77,10 @@ impl Connection {
             }
             Body::BindAck(ack) | Body::AlterContextResp(ack) => {
                 for (asked, answer) in self.asked.drain(..).zip(ack.results.iter()) {
-                    if asked.0 == call_id && answer.result == ContextResult::ACCEPTANCE {
-                        self.bound
-                            .insert(asked.1, (asked.2, answer.transfer_syntax));
+                    let accepted = TransferSyntax::of(answer.transfer_syntax)
+                        .filter(|_| answer.result == ContextResult::ACCEPTANCE);
+                    if let (true, Some(syntax)) = (asked.0 == call_id, accepted) {
+                        self.bound.insert(asked.1, (asked.2, syntax));
                     }
                 }
                 None
