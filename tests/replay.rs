@@ -8,10 +8,11 @@ mod support;
 
 use epmapper::fuzzing::{self, TARGETS};
 use epmapper::wire::binding::Binding;
-use epmapper::wire::ept::{LookupResponse, MapRequest, MapResponse};
+use epmapper::wire::ept::{InsertRequest, LookupRequest, LookupResponse, MapRequest, MapResponse};
+use epmapper::wire::mgmt::{InqIfIdsResponse, InqPrincNameResponse, InqStatsResponse};
 use epmapper::wire::pdu::{Body, PacketType, Pdu};
 use epmapper::wire::tower::{Tower, TowerBuf};
-use epmapper::wire::{ByteOrder, Input, SyntaxId};
+use epmapper::wire::{ByteOrder, Input, Output, SyntaxId, TransferSyntax};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::fs;
@@ -261,7 +262,36 @@ fn collect_pdu(
     if pdu.auth.is_none() {
         let kind = (header.ptype, opnum, header.drep, stub.len() / 16);
         stubs.add(kind, source, stub.to_vec());
-        collect_towers(source, Input::new(stub, header.drep.order()), towers);
+        let stub = Input::new(stub, header.drep.order());
+        collect_ndr64(source, stub, opnum, stubs);
+        collect_towers(source, stub, towers);
+    }
+}
+
+/// Takes a stub written anew in NDR64, which no client of the captures spoke:
+/// as every type that it decodes as.
+fn collect_ndr64(source: &str, stub: Input, opnum: u16, stubs: &mut Collection) {
+    macro_rules! collect {
+        ($($type:ident),*) => {$(
+            if let Ok(value) = $type::decode(stub) {
+                let mut octets = Vec::new();
+                let (order, syntax) = (ByteOrder::Little, TransferSyntax::Ndr64);
+                value.encode(&mut Output::stub(&mut octets, order, syntax));
+                let kind = (stringify!($type), octets.len() / 64);
+                stubs.add(kind, &format!("{source}-ndr64-{}", stringify!($type)), octets);
+            }
+        )*};
+    }
+    if opnum == u16::MAX {
+        collect!(
+            LookupResponse,
+            MapResponse,
+            InqIfIdsResponse,
+            InqStatsResponse,
+            InqPrincNameResponse
+        );
+    } else {
+        collect!(InsertRequest, LookupRequest, MapRequest);
     }
 }
 
@@ -331,7 +361,7 @@ fn collect_associations(file: &str, pdus: &[CapturedPdu], associations: &mut Col
 
 /// The reader of the seeds sees traffic of both byte orders, and calls.
 #[test]
-fn seeds_are_taken_from_calls_in_both_byte_orders() {
+fn seeds_are_taken_from_calls_in_both_byte_orders_and_in_ndr64() {
     let captured = captured();
     let orders: BTreeSet<_> = captured["pdu"]
         .iter()
@@ -341,5 +371,10 @@ fn seeds_are_taken_from_calls_in_both_byte_orders() {
     let is_request = |octets: &[u8]| octets.get(2) == Some(&PacketType::REQUEST.0);
     assert!(captured["pdu"].iter().any(|(_, octets)| is_request(octets)));
     let map = |(_, octets): &Seed| MapRequest::decode(Input::new(octets, ByteOrder::Big)).is_ok();
+    assert!(captured["ept_stub"].iter().any(map));
+    let map = |(_, octets): &Seed| {
+        let stub = Input::stub(octets, ByteOrder::Little, TransferSyntax::Ndr64);
+        MapRequest::decode(stub).is_ok()
+    };
     assert!(captured["ept_stub"].iter().any(map));
 }

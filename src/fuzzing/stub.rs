@@ -13,15 +13,20 @@ use crate::wire::mgmt::{
     self, InqIfIdsResponse, InqPrincNameRequest, InqPrincNameResponse, InqStatsRequest,
     InqStatsResponse, IsServerListeningResponse, StopServerListeningResponse,
 };
-use crate::wire::{ByteOrder, Input, Output, SyntaxId};
+use crate::wire::{ByteOrder, Input, Output, SyntaxId, TransferSyntax};
 use std::cell::OnceCell;
 use std::net::Ipv4Addr;
 use std::time::Instant;
 use uuid::Uuid;
 
 /// Target `ept_stub`: every request and response of ept and mgmt, and what the
-/// services make of it, in both byte orders.
+/// services make of it, in NDR 2.0 of both byte orders and in NDR64.
 pub fn ept_stub(octets: &[u8]) {
+    check_stubs(Input::stub(
+        octets,
+        ByteOrder::Little,
+        TransferSyntax::Ndr64,
+    ));
     for order in [ByteOrder::Little, ByteOrder::Big] {
         let stub = Input::new(octets, order);
         check_stubs(stub);
@@ -39,19 +44,18 @@ pub fn ept_stub(octets: &[u8]) {
 macro_rules! check_stub {
     ($stub:expr, $($type:ty),*) => {$(
         if let Ok(value) = <$type>::decode($stub) {
-            let order = $stub.order();
-            let octets = encoded(order, |out| value.encode(out));
-            let again = <$type>::decode(Input::new(&octets, order));
-            assert_eq!(again.as_ref(), Ok(&value));
-            assert_eq!(encoded(order, |out| value.encode(out)), octets);
+            let octets = encoded_as($stub, |out| value.encode(out));
+            let again = Input::stub(&octets, $stub.order(), $stub.syntax());
+            assert_eq!(<$type>::decode(again).as_ref(), Ok(&value));
+            assert_eq!(encoded_as($stub, |out| value.encode(out)), octets);
         }
     )*};
 }
 
-/// Octets that `encode` writes.
-fn encoded(order: ByteOrder, encode: impl FnOnce(&mut Output)) -> Vec<u8> {
+/// Octets that `encode` writes in the form of `stub`.
+fn encoded_as(stub: Input, encode: impl FnOnce(&mut Output)) -> Vec<u8> {
     let mut octets = Vec::new();
-    encode(&mut Output::new(&mut octets, order));
+    encode(&mut Output::stub(&mut octets, stub.order(), stub.syntax()));
     octets
 }
 
@@ -101,14 +105,14 @@ fn check_services(conversation: Conversation, stub: Input) {
             let table = table.get_or_init(sample_table);
             service::ept::call(table, conversation, call)
         });
-        check_ept_reply(opnum, stub.order(), &reply);
+        check_ept_reply(opnum, stub, &reply);
         assert!(handles.len() <= OPEN_HANDLES);
     }
     let view = mgmt_view();
     for opnum in 0..6 {
         let call = service_call(&mut handles, now, opnum, stub);
         let reply = service::mgmt::call(&view, conversation, call);
-        check_mgmt_reply(opnum, stub.order(), &reply);
+        check_mgmt_reply(opnum, stub, &reply);
     }
 }
 
@@ -178,38 +182,40 @@ fn open_asked_handles(handles: &mut Handles, now: Instant, stub: Input) {
     }
 }
 
-/// The stub decodes as the response of its operation, and nothing is left.
+/// The stub decodes as the response of its operation, in the form of the
+/// request, and nothing is left.
 macro_rules! check_response {
-    ($octets:expr, $order:expr, $type:ty) => {{
-        let value = <$type>::decode(Input::new($octets, $order)).expect("a response of ours");
-        assert_eq!(&encoded($order, |out| value.encode(out)), $octets);
+    ($octets:expr, $asked:expr, $type:ty) => {{
+        let stub = Input::stub($octets, $asked.order(), $asked.syntax());
+        let value = <$type>::decode(stub).expect("a response of ours");
+        assert_eq!(&encoded_as($asked, |out| value.encode(out)), $octets);
     }};
 }
 
 /// The laws of a reply of ept.
-fn check_ept_reply(opnum: u16, order: ByteOrder, reply: &Reply) {
+fn check_ept_reply(opnum: u16, asked: Input, reply: &Reply) {
     let Reply::Response(octets) = reply else {
         return;
     };
     match opnum {
-        ept::LOOKUP => check_response!(octets, order, LookupResponse),
-        ept::MAP => check_response!(octets, order, MapResponse),
-        ept::LOOKUP_HANDLE_FREE => check_response!(octets, order, HandleFreeResponse),
-        ept::INQ_OBJECT => check_response!(octets, order, InqObjectResponse),
-        _ => check_response!(octets, order, StatusResponse),
+        ept::LOOKUP => check_response!(octets, asked, LookupResponse),
+        ept::MAP => check_response!(octets, asked, MapResponse),
+        ept::LOOKUP_HANDLE_FREE => check_response!(octets, asked, HandleFreeResponse),
+        ept::INQ_OBJECT => check_response!(octets, asked, InqObjectResponse),
+        _ => check_response!(octets, asked, StatusResponse),
     }
 }
 
 /// The laws of a reply of mgmt.
-fn check_mgmt_reply(opnum: u16, order: ByteOrder, reply: &Reply) {
+fn check_mgmt_reply(opnum: u16, asked: Input, reply: &Reply) {
     let Reply::Response(octets) = reply else {
         return;
     };
     match opnum {
-        mgmt::INQ_IF_IDS => check_response!(octets, order, InqIfIdsResponse),
-        mgmt::INQ_STATS => check_response!(octets, order, InqStatsResponse),
-        mgmt::IS_SERVER_LISTENING => check_response!(octets, order, IsServerListeningResponse),
-        mgmt::STOP_SERVER_LISTENING => check_response!(octets, order, StopServerListeningResponse),
-        _ => check_response!(octets, order, InqPrincNameResponse),
+        mgmt::INQ_IF_IDS => check_response!(octets, asked, InqIfIdsResponse),
+        mgmt::INQ_STATS => check_response!(octets, asked, InqStatsResponse),
+        mgmt::IS_SERVER_LISTENING => check_response!(octets, asked, IsServerListeningResponse),
+        mgmt::STOP_SERVER_LISTENING => check_response!(octets, asked, StopServerListeningResponse),
+        _ => check_response!(octets, asked, InqPrincNameResponse),
     }
 }
