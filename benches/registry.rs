@@ -180,7 +180,6 @@ fn call(table: &Table, handles: &mut Handles, opnum: u16, stub: &[u8]) -> Vec<u8
         now: Instant::now(),
         opnum,
         object: None,
-        transfer_syntax: SyntaxId::NDR,
         stub: Input::new(stub, ByteOrder::Little),
         dialled: Some(Ipv4Addr::LOCALHOST),
         handles,

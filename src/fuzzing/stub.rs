@@ -22,13 +22,12 @@ use uuid::Uuid;
 /// Target `ept_stub`: every request and response of ept and mgmt, and what the
 /// services make of it, in NDR 2.0 of both byte orders and in NDR64.
 pub fn ept_stub(octets: &[u8]) {
-    check_stubs(Input::stub(
-        octets,
-        ByteOrder::Little,
-        TransferSyntax::Ndr64,
-    ));
-    for order in [ByteOrder::Little, ByteOrder::Big] {
-        let stub = Input::new(octets, order);
+    for (order, syntax) in [
+        (ByteOrder::Little, TransferSyntax::Ndr),
+        (ByteOrder::Big, TransferSyntax::Ndr),
+        (ByteOrder::Little, TransferSyntax::Ndr64),
+    ] {
+        let stub = Input::stub(octets, order, syntax);
         check_stubs(stub);
         for conversation in [
             Conversation::Windows,
@@ -150,7 +149,6 @@ fn service_call<'a>(
         now,
         opnum,
         object: None,
-        transfer_syntax: SyntaxId::NDR,
         stub,
         dialled: Some(Ipv4Addr::LOCALHOST),
         handles,

@@ -3,7 +3,7 @@
 use super::{Statistics, lock};
 use crate::registry::{Changed, Entry, Owner, RegistryError, Table};
 use crate::service::{self, Call, Conversation, Interface, Reply, mgmt};
-use crate::wire::SyntaxId;
+use crate::wire::{SyntaxId, TransferSyntax};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
@@ -20,8 +20,8 @@ pub struct Mapper {
     statistics: Arc<Statistics>,
 }
 
-/// NDR 2.0 alone, as long as the stubs know no other.
-const TRANSFER_SYNTAXES: [SyntaxId; 1] = [SyntaxId::NDR];
+/// NDR 2.0 alone, until the other one can be preferred.
+const TRANSFER_SYNTAXES: [TransferSyntax; 1] = [TransferSyntax::Ndr];
 
 impl Mapper {
     /// An empty registry of at most `entries` entries, with an object UUID of
@@ -89,7 +89,7 @@ impl Interface for Ept {
         SyntaxId::EPT
     }
 
-    fn transfer_syntaxes(&self) -> &[SyntaxId] {
+    fn transfer_syntaxes(&self) -> &[TransferSyntax] {
         &TRANSFER_SYNTAXES
     }
 
@@ -108,7 +108,7 @@ impl Interface for Mgmt {
         SyntaxId::MGMT
     }
 
-    fn transfer_syntaxes(&self) -> &[SyntaxId] {
+    fn transfer_syntaxes(&self) -> &[TransferSyntax] {
         &TRANSFER_SYNTAXES
     }
 

@@ -88,7 +88,11 @@ impl Server {
             .iter()
             .map(|interface| Served {
                 interface: interface.id(),
-                transfer_syntaxes: interface.transfer_syntaxes().to_vec(),
+                transfer_syntaxes: interface
+                    .transfer_syntaxes()
+                    .iter()
+                    .map(|syntax| syntax.id())
+                    .collect(),
             })
             .collect();
         Arc::new(Server {

@@ -5,7 +5,7 @@ use super::{Admission, Group, Server, lock};
 use crate::proto::{Answer, Association, Call, Closed, Event, Security, Settings};
 use crate::service::{self, Reply};
 use crate::transport::Listener;
-use crate::wire::{FaultStatus, Input};
+use crate::wire::{FaultStatus, TransferSyntax, ndr};
 use bytes::BytesMut;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -405,13 +405,19 @@ impl Connection {
     fn call(&self, call: &Call) -> Reply {
         let server = self.server();
         server.statistics.calls_in.fetch_add(1, Ordering::Relaxed);
-        let (Some(interface), Some((_, group))) =
-            (server.interfaces.get(call.interface), &self.group)
-        else {
+        let (Some(interface), Some((_, group)), Some(syntax)) = (
+            server.interfaces.get(call.interface),
+            &self.group,
+            TransferSyntax::of(call.transfer_syntax),
+        ) else {
             return Reply::Fault {
                 status: FaultStatus::UNK_IF,
                 did_not_execute: true,
             };
+        };
+        let stub = match ndr::stub(&call.stub, call.order, syntax) {
+            Ok(stub) => stub,
+            Err(error) => return error.into(),
         };
         let mut handles = lock(&group.handles);
         let evicted = handles.evicted();
@@ -419,8 +425,7 @@ impl Connection {
             now: self.now,
             opnum: call.opnum,
             object: call.object,
-            transfer_syntax: call.transfer_syntax,
-            stub: Input::new(&call.stub, call.order),
+            stub,
             dialled: self.dialled,
             handles: &mut handles,
             fresh: &Uuid::new_v4,

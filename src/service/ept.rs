@@ -39,7 +39,7 @@ fn lookup(table: &Table, conversation: Conversation, call: Call) -> Reply {
     let Ok(request) = LookupRequest::decode(call.stub) else {
         return Reply::BAD_STUB;
     };
-    let (order, max_ents) = (call.stub.order(), request.max_ents);
+    let (asked, max_ents) = (call.stub, request.max_ents);
     let (operation, handle) = (Operation::Lookup, request.handle);
     let mut turn = Turn {
         conversation,
@@ -61,7 +61,7 @@ fn lookup(table: &Table, conversation: Conversation, call: Call) -> Reply {
             entries,
             status,
         };
-        Reply::response(order, |out| response.encode(out))
+        Reply::response(asked, |out| response.encode(out))
     })
 }
 
@@ -115,7 +115,7 @@ fn map(table: &Table, conversation: Conversation, call: Call) -> Reply {
     let Ok(request) = MapRequest::decode(call.stub) else {
         return Reply::BAD_STUB;
     };
-    let (order, max_towers) = (call.stub.order(), request.max_towers);
+    let (asked, max_towers) = (call.stub, request.max_towers);
     let (operation, handle) = (Operation::Map, request.handle);
     let mut turn = Turn {
         conversation,
@@ -137,7 +137,7 @@ fn map(table: &Table, conversation: Conversation, call: Call) -> Reply {
             towers,
             status,
         };
-        Reply::response(order, |out| response.encode(out))
+        Reply::response(asked, |out| response.encode(out))
     })
 }
 
@@ -191,7 +191,7 @@ fn free_handle(conversation: Conversation, call: Call) -> Reply {
             handle: ContextHandle::NULL,
             status,
         };
-        Reply::response(call.stub.order(), |out| response.encode(out))
+        Reply::response(call.stub, |out| response.encode(out))
     };
     let is_open = id_of(request.handle).is_some_and(|id| call.handles.close(call.now, id));
     if is_open || request.handle.is_null() {
@@ -208,7 +208,7 @@ fn inquire_object(table: &Table, conversation: Conversation, call: &Call) -> Rep
         Err(status) => (Uuid::nil(), status),
     };
     let response = InqObjectResponse { object, status };
-    Reply::response(call.stub.order(), |out| response.encode(out))
+    Reply::response(call.stub, |out| response.encode(out))
 }
 
 /// Refuses what would change the map.
@@ -221,7 +221,7 @@ fn refuse_registration(conversation: Conversation, call: &Call) -> Reply {
             return Reply::BAD_STUB;
         }
         let response = StatusResponse { status };
-        Reply::response(call.stub.order(), |out| response.encode(out))
+        Reply::response(call.stub, |out| response.encode(out))
     })
 }
 
@@ -242,8 +242,9 @@ mod tests {
     use crate::registry::samples::{ECHO, OBJECT, OTHER, SAMR, entry, tcp, tcp_tower, tower};
     use crate::registry::{HandleLimits, Handles};
     use crate::wire::ept::{InquiryType, VersionOption};
-    use crate::wire::{ByteOrder, FaultStatus, Output};
+    use crate::wire::{ByteOrder, FaultStatus, Output, TransferSyntax};
     use std::cell::Cell;
+    use std::fmt::Debug;
     use std::net::Ipv4Addr;
     use std::time::{Duration, Instant};
     use uuid::uuid;
@@ -252,10 +253,13 @@ mod tests {
     const OWN: Uuid = uuid!("0d0d0d0d-0000-0000-0000-000000000001");
     /// All conversations.
     const ALL: [Conversation; 3] = [Windows, Samba, Dce];
+    /// All transfer syntaxes.
+    const SYNTAXES: [TransferSyntax; 2] = [TransferSyntax::Ndr, TransferSyntax::Ndr64];
     /// No handle.
     const NULL: ContextHandle = ContextHandle::NULL;
 
-    /// A mapper and one association group that calls it.
+    /// A mapper and one association group that calls it, in every transfer
+    /// syntax.
     struct Peer {
         table: Table,
         conversation: Conversation,
@@ -265,6 +269,7 @@ mod tests {
         object: Option<Uuid>,
         dialled: Option<Ipv4Addr>,
         order: ByteOrder,
+        syntax: TransferSyntax,
     }
 
     /// A page of towers, as a client sees it.
@@ -295,6 +300,7 @@ mod tests {
                 object: None,
                 dialled: None,
                 order: ByteOrder::Little,
+                syntax: TransferSyntax::Ndr,
             }
         }
 
@@ -313,8 +319,7 @@ mod tests {
                 now: self.now,
                 opnum,
                 object: self.object,
-                transfer_syntax: SyntaxId::NDR,
-                stub: Input::new(stub, self.order),
+                stub: self.stub(stub),
                 dialled: self.dialled,
                 handles: &mut self.handles,
                 fresh: &fresh,
@@ -325,13 +330,50 @@ mod tests {
         /// Calls with what `encode` writes.
         fn ask(&mut self, opnum: u16, encode: impl FnOnce(&mut Output)) -> Reply {
             let mut stub = Vec::new();
-            encode(&mut Output::new(&mut stub, self.order));
+            encode(&mut Output::stub(&mut stub, self.order, self.syntax));
             self.call(opnum, &stub)
         }
 
+        /// A stub in the peer's form.
+        fn stub<'o>(&self, octets: &'o [u8]) -> Input<'o> {
+            Input::stub(octets, self.order, self.syntax)
+        }
+
+        /// Makes a call in NDR64 and again in the peer's own form; what comes of
+        /// it is the same.
+        fn in_both<T: PartialEq + Debug>(&mut self, call: impl Fn(&mut Peer) -> T) -> T {
+            let before = (self.handles.clone(), self.made.get());
+            let form = (self.order, self.syntax);
+            (self.order, self.syntax) = (ByteOrder::Little, TransferSyntax::Ndr64);
+            let in_ndr64 = call(self);
+            (self.order, self.syntax) = form;
+            self.handles = before.0;
+            self.made.set(before.1);
+            let own = call(self);
+            assert_eq!(in_ndr64, own);
+            own
+        }
+
         fn lookup(&mut self, request: &LookupRequest) -> Seen {
+            self.in_both(|peer| peer.lookup_once(request))
+        }
+
+        fn map(&mut self, request: &MapRequest) -> Seen {
+            self.in_both(|peer| peer.map_once(request))
+        }
+
+        /// The stub of this reply is the same octets in every form.
+        fn free(&mut self, handle: ContextHandle) -> Reply {
+            self.in_both(|peer| {
+                peer.ask(ept::LOOKUP_HANDLE_FREE, |out| {
+                    HandleFreeRequest { handle }.encode(out)
+                })
+            })
+        }
+
+        fn lookup_once(&mut self, request: &LookupRequest) -> Seen {
             let stub = stub_of(self.ask(ept::LOOKUP, |out| request.encode(out)));
-            let response = LookupResponse::decode(Input::new(&stub, self.order)).unwrap();
+            let response = LookupResponse::decode(self.stub(&stub)).unwrap();
             let LookupResponse {
                 handle,
                 max_ents: max,
@@ -356,9 +398,9 @@ mod tests {
             }
         }
 
-        fn map(&mut self, request: &MapRequest) -> Seen {
+        fn map_once(&mut self, request: &MapRequest) -> Seen {
             let stub = stub_of(self.ask(ept::MAP, |out| request.encode(out)));
-            let response = MapResponse::decode(Input::new(&stub, self.order)).unwrap();
+            let response = MapResponse::decode(self.stub(&stub)).unwrap();
             let MapResponse {
                 handle,
                 max_towers: max,
@@ -378,12 +420,6 @@ mod tests {
                 referents,
                 status,
             }
-        }
-
-        fn free(&mut self, handle: ContextHandle) -> Reply {
-            self.ask(ept::LOOKUP_HANDLE_FREE, |out| {
-                HandleFreeRequest { handle }.encode(out)
-            })
         }
     }
 
@@ -595,14 +631,17 @@ mod tests {
                 peer.map(&by_tower(&tcp_tower(SAMR, 0), 4, NULL)),
                 expected(4)
             );
-            let stub = stub_of(peer.ask(ept::MAP, |out| {
-                by_tower(&tcp_tower(SAMR, 0), 4, NULL).encode(out);
-            }));
-            // handle, num_towers 0, max_count 4, offset 0, actual_count 0, status
-            let mut octets = vec![0; 40];
-            octets[24] = 4;
-            octets[36..].copy_from_slice(&[0xd6, 0xa0, 0xc9, 0x16]);
-            assert_eq!(stub, octets);
+            for (syntax, length) in SYNTAXES.into_iter().zip([40, 52]) {
+                peer.syntax = syntax;
+                let stub = stub_of(peer.ask(ept::MAP, |out| {
+                    by_tower(&tcp_tower(SAMR, 0), 4, NULL).encode(out);
+                }));
+                // handle, num_towers 0, max_count 4, offset 0, actual_count 0, status
+                let mut octets = vec![0; length];
+                octets[24] = 4;
+                octets[length - 4..].copy_from_slice(&[0xd6, 0xa0, 0xc9, 0x16]);
+                assert_eq!(stub, octets);
+            }
         }
     }
 
@@ -972,8 +1011,8 @@ mod tests {
                         false => assert_eq!(page.towers, echoes([1])),
                     }
                 }
-                let stub = stub_of(peer.call(ept::INQ_OBJECT, &[]));
-                let answer = InqObjectResponse::decode(Input::new(&stub, peer.order)).unwrap();
+                let stub = stub_of(peer.in_both(|peer| peer.call(ept::INQ_OBJECT, &[])));
+                let answer = InqObjectResponse::decode(peer.stub(&stub)).unwrap();
                 let expected = match refused {
                     true => (Uuid::nil(), EptStatus::CANT_PERFORM_OP),
                     false => (OWN, EptStatus::OK),
@@ -985,18 +1024,26 @@ mod tests {
 
     #[test]
     fn registration_is_refused_to_everyone() {
-        let (insert, mgmt_delete) = ([0; 12], [0; 12]);
-        for (opnum, stub) in [
-            (ept::INSERT, &insert[..]),
-            (ept::DELETE, &[0; 8]),
-            (ept::MGMT_DELETE, &mgmt_delete),
+        // Octets of a request without entries or pointers, in NDR and in NDR64.
+        for (opnum, lengths) in [
+            (ept::INSERT, [12, 20]),
+            (ept::DELETE, [8, 16]),
+            (ept::MGMT_DELETE, [12, 24]),
         ] {
-            let answer = |conversation| Peer::of_ports(conversation, 1).call(opnum, stub);
-            assert_eq!(answer(Windows), fault(FaultStatus::OP_RNG_ERROR, true));
-            assert_eq!(answer(Samba), fault(FaultStatus::OP_RNG_ERROR, false));
-            assert_eq!(answer(Dce), status_alone(EptStatus::CANT_PERFORM_OP));
-            let cut = Peer::of_ports(Dce, 1).call(opnum, &stub[..7]);
-            assert_eq!(cut, fault(FaultStatus::BAD_STUB_DATA, false));
+            for (syntax, length) in SYNTAXES.into_iter().zip(lengths) {
+                let answer = |conversation, length| {
+                    let mut peer = Peer::of_ports(conversation, 1);
+                    peer.syntax = syntax;
+                    peer.call(opnum, &vec![0; length])
+                };
+                let refused = |did_not_execute| fault(FaultStatus::OP_RNG_ERROR, did_not_execute);
+                assert_eq!(answer(Windows, length), refused(true));
+                assert_eq!(answer(Samba, length), refused(false));
+                let status = status_alone(EptStatus::CANT_PERFORM_OP);
+                assert_eq!(answer(Dce, length), status);
+                let cut = answer(Dce, length - 1);
+                assert_eq!(cut, fault(FaultStatus::BAD_STUB_DATA, false));
+            }
         }
     }
 
@@ -1004,7 +1051,8 @@ mod tests {
     fn operations_from_7_on_are_out_of_range() {
         for conversation in ALL {
             for opnum in [7, 8, 42, u16::MAX] {
-                let reply = Peer::of_ports(conversation, 1).call(opnum, &[0; 200]);
+                let mut peer = Peer::of_ports(conversation, 1);
+                let reply = peer.in_both(|peer| peer.call(opnum, &[0; 200]));
                 assert_eq!(reply, fault(FaultStatus::OP_RNG_ERROR, true));
             }
         }
@@ -1014,11 +1062,13 @@ mod tests {
     fn a_stub_that_does_not_decode_is_a_fault() {
         for conversation in ALL {
             for opnum in [ept::LOOKUP, ept::MAP, ept::LOOKUP_HANDLE_FREE] {
-                let reply = Peer::of_ports(conversation, 1).call(opnum, &[0; 10]);
+                let mut peer = Peer::of_ports(conversation, 1);
+                let reply = peer.in_both(|peer| peer.call(opnum, &[0; 10]));
                 assert_eq!(reply, fault(FaultStatus::BAD_STUB_DATA, false));
             }
             let mut peer = Peer::of_ports(conversation, 1);
-            let reply = peer.ask(ept::LOOKUP, |out| all(501, NULL).encode(out));
+            let reply =
+                peer.in_both(|peer| peer.ask(ept::LOOKUP, |out| all(501, NULL).encode(out)));
             assert_eq!(reply, fault(FaultStatus::BAD_STUB_DATA, false));
         }
     }
@@ -1043,6 +1093,31 @@ mod tests {
     }
 
     #[test]
+    fn referents_of_64_bits_go_on_in_64_bits() {
+        let mut peer = Peer::of_ports(Windows, 2);
+        peer.syntax = TransferSyntax::Ndr64;
+        let mut request = by_interface(ECHO, 1);
+        request.interface.as_mut().unwrap().referent = 0x0000_7ff6_0000_0000;
+        let referents = peer.lookup(&request).referents;
+        assert_eq!(referents, [0x0000_7ff6_0000_0001, 0x0000_7ff6_0000_0002]);
+    }
+
+    #[test]
+    fn the_syntax_of_a_call_is_not_the_one_that_its_tower_asks_for() {
+        let [ndr, ndr64] = [SyntaxId::NDR, SyntaxId::NDR64].map(|syntax| {
+            let floors = [(0x0b, &[0, 0][..]), (0x07, &[0, 135]), (0x09, &[0; 4])];
+            tower(ECHO, syntax, &floors)
+        });
+        let entries = [&ndr, &ndr64].map(|tower| entry(Uuid::nil(), tower));
+        let mut peer = Peer::new(Windows, &entries);
+        // Each call is made in both syntaxes.
+        for tower in [ndr, ndr64] {
+            let page = peer.map(&by_tower(&tower, 4, NULL));
+            assert_eq!(page.towers, [tower]);
+        }
+    }
+
+    #[test]
     fn an_open_address_is_the_one_dialled_in_lookup_and_map() {
         let mut peer = Peer::of_ports(Windows, 1);
         let mut answered = tcp_tower(ECHO, 1);
@@ -1062,7 +1137,7 @@ mod tests {
         let noted = Entry::new(OBJECT, &tcp_tower(ECHO, 1), b"Echo", owner).unwrap();
         let mut peer = Peer::new(Windows, &[noted]);
         let stub = stub_of(peer.ask(ept::LOOKUP, |out| all(4, NULL).encode(out)));
-        let response = LookupResponse::decode(Input::new(&stub, peer.order)).unwrap();
+        let response = LookupResponse::decode(peer.stub(&stub)).unwrap();
         assert_eq!(response.entries[0].object, OBJECT);
         assert_eq!(*response.entries[0].annotation, *b"Echo");
     }

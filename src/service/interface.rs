@@ -1,7 +1,7 @@
 //! What an interface is: an id, transfer syntaxes, operations.
 
 use crate::registry::Handles;
-use crate::wire::{ByteOrder, EptStatus, FaultStatus, Input, Output, SyntaxId};
+use crate::wire::{DecodeError, EptStatus, FaultStatus, Input, Output, SyntaxId, TransferSyntax};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -15,9 +15,7 @@ pub struct Call<'a> {
     pub opnum: u16,
     /// The object UUID of the request's header.
     pub object: Option<Uuid>,
-    /// The transfer syntax of the presentation context.
-    pub transfer_syntax: SyntaxId,
-    /// The arguments; their byte order is the reply's.
+    /// The arguments; their byte order and transfer syntax are the reply's.
     pub stub: Input<'a>,
     /// The IPv4 address that the caller dialled; `None` where it dialled none.
     pub dialled: Option<Ipv4Addr>,
@@ -60,12 +58,20 @@ impl Reply {
         did_not_execute: true,
     };
 
-    /// A response whose stub `encode` writes in the caller's byte order.
-    pub fn response(order: ByteOrder, encode: impl FnOnce(&mut Output)) -> Reply {
+    /// A response whose stub `encode` writes in the byte order and the transfer
+    /// syntax of the arguments `asked`.
+    pub fn response(asked: Input<'_>, encode: impl FnOnce(&mut Output)) -> Reply {
         // A map's answer fits, so that it does not grow step by step.
         let mut stub = Vec::with_capacity(256);
-        encode(&mut Output::new(&mut stub, order));
+        encode(&mut Output::stub(&mut stub, asked.order(), asked.syntax()));
         Reply::Response(stub)
+    }
+}
+
+impl From<DecodeError> for Reply {
+    /// One fault for whatever does not decode, [`Reply::BAD_STUB`].
+    fn from(_: DecodeError) -> Reply {
+        Reply::BAD_STUB
     }
 }
 
@@ -110,8 +116,8 @@ pub trait Interface: Send + Sync {
     /// Its UUID and version.
     fn id(&self) -> SyntaxId;
 
-    /// The transfer syntaxes that its stubs may come in, best first.
-    fn transfer_syntaxes(&self) -> &[SyntaxId];
+    /// The transfer syntaxes that its stubs may come in, the preferred one first.
+    fn transfer_syntaxes(&self) -> &[TransferSyntax];
 
     /// Runs one call.
     fn call(&self, call: Call<'_>) -> Reply;

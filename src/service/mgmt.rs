@@ -40,7 +40,7 @@ fn inquire_interfaces(view: &View, conversation: Conversation, call: &Call) -> R
     let management = conversation.lists_management().then_some(SyntaxId::MGMT);
     let interfaces = view.interfaces.iter().copied().chain(management);
     let response = InqIfIdsResponse::new(interfaces, EptStatus::OK);
-    Reply::response(call.stub.order(), |out| response.encode(out))
+    Reply::response(call.stub, |out| response.encode(out))
 }
 
 /// Answers `inq_stats`.
@@ -54,14 +54,14 @@ fn inquire_statistics(view: &View, conversation: Conversation, call: &Call) -> R
     };
     let statistics = view.statistics.into_iter().take(count).collect();
     let response = InqStatsResponse { statistics, status };
-    Reply::response(call.stub.order(), |out| response.encode(out))
+    Reply::response(call.stub, |out| response.encode(out))
 }
 
 /// Answers `is_server_listening`: whoever hears the answer knows.
 fn is_listening(call: &Call) -> Reply {
     let (status, listening) = (EptStatus::OK, true);
     let response = IsServerListeningResponse { status, listening };
-    Reply::response(call.stub.order(), |out| response.encode(out))
+    Reply::response(call.stub, |out| response.encode(out))
 }
 
 /// Answers `stop_server_listening`: a response, not a fault.
@@ -72,7 +72,7 @@ fn is_listening(call: &Call) -> Reply {
 fn refuse_to_stop(call: &Call) -> Reply {
     let status = EptStatus::ACCESS_DENIED;
     let response = StopServerListeningResponse { status };
-    Reply::response(call.stub.order(), |out| response.encode(out))
+    Reply::response(call.stub, |out| response.encode(out))
 }
 
 /// Answers `inq_princ_name`: there is no authentication service, so none is
@@ -92,7 +92,7 @@ fn inquire_principal(call: &Call) -> Reply {
         princ_name: Cow::Borrowed(b""),
         status: EptStatus::UNKNOWN_AUTHN_SERVICE,
     };
-    Reply::response(call.stub.order(), |out| response.encode(out))
+    Reply::response(call.stub, |out| response.encode(out))
 }
 
 #[cfg(test)]
@@ -100,15 +100,26 @@ mod tests {
     use super::Conversation::{Dce, Samba, Windows};
     use super::*;
     use crate::registry::Handles;
-    use crate::wire::{ByteOrder, FaultStatus, Input};
+    use crate::wire::TransferSyntax::{Ndr, Ndr64};
+    use crate::wire::{ByteOrder, FaultStatus, Input, TransferSyntax};
     use std::time::Instant;
     use uuid::Uuid;
 
     /// All conversations.
     const ALL: [Conversation; 3] = [Windows, Samba, Dce];
 
-    /// Calls a mapper that received 10 calls.
+    /// Calls a mapper that received 10 calls, in NDR.
     fn ask(conversation: Conversation, opnum: u16, stub: &[u8]) -> Reply {
+        ask_in(Ndr, conversation, opnum, stub)
+    }
+
+    /// Calls it in another transfer syntax.
+    fn ask_in(
+        syntax: TransferSyntax,
+        conversation: Conversation,
+        opnum: u16,
+        stub: &[u8],
+    ) -> Reply {
         let view = View {
             interfaces: &[SyntaxId::EPT],
             statistics: [10, 9, 20, 19],
@@ -117,8 +128,7 @@ mod tests {
             now: Instant::now(),
             opnum,
             object: None,
-            transfer_syntax: SyntaxId::NDR,
-            stub: Input::new(stub, ByteOrder::Little),
+            stub: Input::stub(stub, ByteOrder::Little, syntax),
             dialled: None,
             handles: &mut Handles::default(),
             fresh: &Uuid::max,
@@ -138,12 +148,16 @@ mod tests {
             (Samba, &[SyntaxId::EPT, SyntaxId::MGMT]),
             (Dce, &[SyntaxId::EPT]),
         ] {
-            let Reply::Response(stub) = ask(conversation, mgmt::INQ_IF_IDS, &[]) else {
-                panic!("a fault");
-            };
-            let answer = InqIfIdsResponse::decode(Input::new(&stub, ByteOrder::Little)).unwrap();
-            assert_eq!(answer.interfaces().collect::<Vec<_>>(), expected);
-            assert_eq!(answer.status, EptStatus::OK);
+            for syntax in [Ndr, Ndr64] {
+                let reply = ask_in(syntax, conversation, mgmt::INQ_IF_IDS, &[]);
+                let Reply::Response(stub) = reply else {
+                    panic!("a fault");
+                };
+                let stub = Input::stub(&stub, ByteOrder::Little, syntax);
+                let answer = InqIfIdsResponse::decode(stub).unwrap();
+                assert_eq!(answer.interfaces().collect::<Vec<_>>(), expected);
+                assert_eq!(answer.status, EptStatus::OK);
+            }
         }
     }
 
@@ -156,6 +170,10 @@ mod tests {
                 ask(conversation, mgmt::INQ_STATS, &[4, 0, 0, 0, 1, 0, 0, 0]),
                 answer
             );
+            // count, gap, max_count of 64 bits
+            let wide = words(&[4, 0, 4, 0, 10, 9, 20, 19, 0]);
+            let asked = [4, 0, 0, 0];
+            assert_eq!(ask_in(Ndr64, conversation, mgmt::INQ_STATS, &asked), wide);
         }
     }
 
@@ -176,14 +194,12 @@ mod tests {
     #[test]
     fn the_server_is_listening_and_nobody_stops_it() {
         for conversation in ALL {
-            assert_eq!(
-                ask(conversation, mgmt::IS_SERVER_LISTENING, &[]),
-                words(&[0, 1])
-            );
-            assert_eq!(
-                ask(conversation, mgmt::STOP_SERVER_LISTENING, &[]),
-                words(&[5])
-            );
+            for syntax in [Ndr, Ndr64] {
+                let listening = ask_in(syntax, conversation, mgmt::IS_SERVER_LISTENING, &[]);
+                assert_eq!(listening, words(&[0, 1]));
+                let stopped = ask_in(syntax, conversation, mgmt::STOP_SERVER_LISTENING, &[]);
+                assert_eq!(stopped, words(&[5]));
+            }
         }
     }
 
@@ -191,13 +207,12 @@ mod tests {
     fn no_authentication_service_has_a_principal() {
         for conversation in ALL {
             for service in [0, 9, 10, 16, 255] {
-                let reply = ask(
-                    conversation,
-                    mgmt::INQ_PRINC_NAME,
-                    &[service, 0, 0, 0, 64, 0, 0, 0],
-                );
+                let asked = [service, 0, 0, 0, 64, 0, 0, 0];
+                let reply = ask(conversation, mgmt::INQ_PRINC_NAME, &asked);
                 // max_count, offset, actual_count, NUL and pad, status
                 assert_eq!(reply, words(&[64, 0, 1, 0, 1747]));
+                let wide = ask_in(Ndr64, conversation, mgmt::INQ_PRINC_NAME, &asked);
+                assert_eq!(wide, words(&[64, 0, 0, 0, 1, 0, 0, 1747]));
             }
             let nowhere = ask(
                 conversation,
