@@ -4,6 +4,7 @@
 use crate::wire::SyntaxId;
 use crate::wire::pdu::{Context, ContextAnswer, Contexts};
 use crate::wire::status::{ContextResult, ProviderReason};
+
 /// An interface that an association offers, and how its stubs may be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
@@ -53,10 +54,6 @@ pub struct ContextTable {
 /// MS-RPCE 2.2.2.14; Windows and Samba answer both.
 const FEATURES: u64 = 3;
 
-/// Transfer syntaxes that exist, whether served or not: a context id may not be
-/// moved from one to another of them (MS-RPCE 3.3.1.5.6).
-const KNOWN: [SyntaxId; 2] = [SyntaxId::NDR, SyntaxId::NDR64];
-
 impl ContextTable {
     /// No context; at most `limit` will be kept.
     pub fn new(limit: usize) -> Self {
@@ -73,14 +70,28 @@ impl ContextTable {
 
     /// Answers a context list and keeps what it agreed on.
     ///
-    /// At most one new context is accepted for each PDU. `features` tells
-    /// whether the bind-time feature element is looked for: on a bind only.
+    /// At most one element of a PDU is accepted: the one that offers the most
+    /// preferred transfer syntax, whatever its interface and wherever it stands;
+    /// of several such the first. Every other element that could have been
+    /// accepted is told that its syntaxes are not supported, also one that
+    /// repeats a context, which stays usable.
+    ///
+    /// A context id that is bound may be accepted again as what it means. It is
+    /// a violation to give it another interface, unless an earlier element was
+    /// accepted, or to have it accepted with another transfer syntax. Two new
+    /// elements of one id are two elements: the accepted one tells its meaning.
+    ///
+    /// `features` tells whether the bind-time feature element is looked for: on
+    /// a bind only.
     ///
     /// # Errors
     /// `Refusal` when the list as a whole is refused.
     ///
     /// # Source
-    /// C706 12.6.3.1; MS-RPCE 3.3.1.5.3, 3.3.1.5.6.
+    /// C706 12.6.3.1; MS-RPCE 3.3.1.5.3, 3.3.1.5.6: a transfer syntax that the
+    /// server prefers is accepted, else the first that it knows. Windows' order
+    /// (win-lsass-campaign and others): NDR, NDR64 of one interface are answered
+    /// (2, 2), (0, 0). Samba 4.17 for ids given twice.
     pub fn negotiate(
         &mut self,
         served: &[Served],
@@ -94,8 +105,8 @@ impl ContextTable {
             return Err(Refusal::Protocol);
         }
         let mut answers = Answers::with_capacity(contexts.len());
-        let mut accepted = false;
         let mut negotiated = false;
+        let mut best: Option<(usize, Offer)> = None;
         for context in contexts.iter() {
             let answer = match context.bind_time_features().filter(|_| features) {
                 Some(_) if negotiated => return Err(Refusal::Protocol),
@@ -103,64 +114,87 @@ impl ContextTable {
                     negotiated = true;
                     feature_answer(asked)
                 }
-                None => self.element(served, &context, &mut accepted)?,
+                None => match self.offer(served, &context) {
+                    Ok(offer) => {
+                        if best.as_ref().is_none_or(|(_, best)| offer.rank < best.rank) {
+                            best = Some((answers.len(), offer));
+                        }
+                        rejected(ProviderReason::PROPOSED_TRANSFER_SYNTAXES_NOT_SUPPORTED)
+                    }
+                    Err(reason) => rejected(reason),
+                },
             };
             answers.push(answer);
+        }
+        let until_accepted = best.as_ref().map_or(answers.len(), |(index, _)| *index);
+        self.check_interfaces(served, contexts.iter().take(until_accepted))?;
+        if let Some((index, offer)) = best {
+            answers[index] = self.accept(offer.bound)?;
         }
         Ok(answers)
     }
 
-    /// Answers one element; sets `accepted` when it became usable.
-    fn element(
-        &mut self,
+    /// What an element would be bound to, if it could be accepted.
+    ///
+    /// # Errors
+    /// The reason why it cannot.
+    fn offer(&self, served: &[Served], context: &Context<'_>) -> Result<Offer, ProviderReason> {
+        let interface =
+            find(served, context).ok_or(ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED)?;
+        let (rank, transfer_syntax) = choose(&served[interface], context)
+            .ok_or(ProviderReason::PROPOSED_TRANSFER_SYNTAXES_NOT_SUPPORTED)?;
+        if self.bound.len() >= self.limit && self.get(context.id).is_none() {
+            return Err(ProviderReason::LOCAL_LIMIT_EXCEEDED);
+        }
+        let bound = Bound {
+            id: context.id,
+            interface,
+            transfer_syntax,
+        };
+        Ok(Offer { rank, bound })
+    }
+
+    /// Refuses bound context ids that come with another interface; one that is
+    /// not served changes nothing.
+    fn check_interfaces<'c>(
+        &self,
         served: &[Served],
-        context: &Context<'_>,
-        accepted: &mut bool,
-    ) -> Result<ContextAnswer, Refusal> {
-        let known = self.get(context.id);
-        if let Some(bound) = known {
-            check_meaning(served, context, &bound)?;
-        }
-        let Some(interface) = find(served, context) else {
-            return Ok(rejected(ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED));
+        mut contexts: impl Iterator<Item = Context<'c>>,
+    ) -> Result<(), Refusal> {
+        let is_moved = |context: Context<'_>| {
+            let (bound, asked) = (self.get(context.id), find(served, &context));
+            bound
+                .zip(asked)
+                .is_some_and(|(bound, asked)| bound.interface != asked)
         };
-        let choice = choose(&served[interface], context).filter(|_| !*accepted);
-        let Some(transfer_syntax) = choice else {
-            return Ok(rejected(
-                ProviderReason::PROPOSED_TRANSFER_SYNTAXES_NOT_SUPPORTED,
-            ));
-        };
-        if known.is_none() {
-            if self.bound.len() >= self.limit {
-                return Ok(rejected(ProviderReason::LOCAL_LIMIT_EXCEEDED));
-            }
-            self.bound.push(Bound {
-                id: context.id,
-                interface,
-                transfer_syntax,
-            });
+        match contexts.any(is_moved) {
+            true => Err(Refusal::Protocol),
+            false => Ok(()),
         }
-        *accepted = true;
+    }
+
+    /// Binds a context, or finds it bound to the same already.
+    fn accept(&mut self, offered: Bound) -> Result<ContextAnswer, Refusal> {
+        match self.get(offered.id) {
+            None => self.bound.push(offered),
+            Some(bound) if bound == offered => {}
+            Some(_) => return Err(Refusal::Protocol),
+        }
         Ok(ContextAnswer {
             result: ContextResult::ACCEPTANCE,
             reason: ProviderReason::NOT_SPECIFIED,
-            transfer_syntax,
+            transfer_syntax: offered.transfer_syntax,
         })
     }
 }
 
-/// Refuses a repeated context id that is to mean something else: another
-/// interface, or known transfer syntaxes without the one agreed on.
-fn check_meaning(served: &[Served], context: &Context<'_>, bound: &Bound) -> Result<(), Refusal> {
-    if find(served, context) != Some(bound.interface) {
-        return Err(Refusal::Protocol);
-    }
-    let offers = |syntax: &SyntaxId| context.transfer_syntaxes.iter().any(|s| s == *syntax);
-    let moved = KNOWN.iter().any(&offers);
-    if moved && !offers(&bound.transfer_syntax) {
-        return Err(Refusal::Protocol);
-    }
-    Ok(())
+/// What an element of a list offers.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    /// How much it is preferred; 0 is the most.
+    rank: usize,
+    /// What its context id would mean.
+    bound: Bound,
 }
 
 /// The served interface that an element asks for: same UUID and major version,
@@ -171,10 +205,12 @@ fn find(served: &[Served], context: &Context<'_>) -> Option<usize> {
         .position(|served| served.interface.serves(&context.abstract_syntax))
 }
 
-/// The most preferred transfer syntax of `served` that the element offers.
-fn choose(served: &Served, context: &Context<'_>) -> Option<SyntaxId> {
-    let offered = |syntax: &&SyntaxId| context.transfer_syntaxes.iter().any(|s| s == **syntax);
-    served.transfer_syntaxes.iter().find(offered).copied()
+/// The most preferred transfer syntax of `served` that the element offers, and
+/// its place in the preference.
+fn choose(served: &Served, context: &Context<'_>) -> Option<(usize, SyntaxId)> {
+    let offered = |syntax: SyntaxId| context.transfer_syntaxes.iter().any(|s| s == syntax);
+    let mut preferred = served.transfer_syntaxes.iter().copied().enumerate();
+    preferred.find(|(_, syntax)| offered(*syntax))
 }
 
 /// The answer to the bind-time feature element: the features that both have.
@@ -202,11 +238,12 @@ mod tests {
     use crate::wire::pdu::{ContextsBuf, bind_time_syntax};
     use uuid::Uuid;
 
-    fn served() -> Vec<Served> {
+    /// The two interfaces of a mapper that prefers the first of `syntaxes`.
+    fn serving(syntaxes: &[SyntaxId]) -> Vec<Served> {
         [SyntaxId::EPT, SyntaxId::MGMT]
             .map(|interface| Served {
                 interface,
-                transfer_syntaxes: vec![SyntaxId::NDR],
+                transfer_syntaxes: syntaxes.to_vec(),
             })
             .to_vec()
     }
@@ -223,15 +260,36 @@ mod tests {
         answers.iter().map(|a| (a.result.0, a.reason.0)).collect()
     }
 
+    /// Binds to a server of NDR alone.
     fn bind(
         table: &mut ContextTable,
         elements: &[(u16, SyntaxId, &[SyntaxId])],
     ) -> Result<Vec<(u16, u16)>, Refusal> {
+        bind_to(&serving(&[NDR]), table, elements)
+    }
+
+    fn bind_to(
+        served: &[Served],
+        table: &mut ContextTable,
+        elements: &[(u16, SyntaxId, &[SyntaxId])],
+    ) -> Result<Vec<(u16, u16)>, Refusal> {
         let list = list(elements);
-        let answers = table.negotiate(&served(), &list.as_contexts(), true)?;
+        let answers = table.negotiate(served, &list.as_contexts(), true)?;
         Ok(codes(&answers))
     }
 
+    /// What a context means: the interface's index and the transfer syntax.
+    fn meaning(table: &ContextTable, id: u16) -> Option<(usize, SyntaxId)> {
+        let bound = table.get(id)?;
+        Some((bound.interface, bound.transfer_syntax))
+    }
+
+    const NDR: SyntaxId = SyntaxId::NDR;
+    const NDR64: SyntaxId = SyntaxId::NDR64;
+    const EPT: SyntaxId = SyntaxId::EPT;
+    const MGMT: SyntaxId = SyntaxId::MGMT;
+    /// 64-bit Windows, and a server that prefers the older syntax.
+    const PREFERENCES: [[SyntaxId; 2]; 2] = [[NDR64, NDR], [NDR, NDR64]];
     const FOREIGN: SyntaxId = SyntaxId::new(Uuid::from_u128(7), 1, 0);
 
     #[test]
@@ -252,16 +310,75 @@ mod tests {
 
     #[test]
     fn what_windows_clients_offer_is_answered_with_one_context() {
-        let mut table = ContextTable::new(8);
-        let answers = bind(
-            &mut table,
-            &[
-                (0, SyntaxId::EPT, &[SyntaxId::NDR]),
-                (1, SyntaxId::EPT, &[SyntaxId::NDR64]),
-                (2, SyntaxId::EPT, &[bind_time_syntax(3)]),
-            ],
-        );
-        assert_eq!(answers, Ok(vec![(0, 0), (2, 2), (3, 3)]));
+        for (served, answer) in [
+            (&[NDR64, NDR][..], [(2, 2), (0, 0), (3, 3)]),
+            (&[NDR, NDR64], [(0, 0), (2, 2), (3, 3)]),
+            (&[NDR], [(0, 0), (2, 2), (3, 3)]),
+        ] {
+            let mut table = ContextTable::new(8);
+            let answers = bind_to(
+                &serving(served),
+                &mut table,
+                &[
+                    (0, EPT, &[NDR]),
+                    (1, EPT, &[NDR64]),
+                    (2, EPT, &[bind_time_syntax(3)]),
+                ],
+            );
+            assert_eq!(answers, Ok(answer.to_vec()));
+            assert_eq!(
+                meaning(&table, u16::from(served[0] == NDR64)),
+                Some((0, served[0]))
+            );
+        }
+    }
+
+    #[test]
+    fn a_transfer_syntax_that_is_offered_alone_is_taken() {
+        for preference in PREFERENCES {
+            for syntax in [NDR, NDR64] {
+                let mut table = ContextTable::new(8);
+                let alone = [(0, EPT, &[syntax][..])];
+                let answers = bind_to(&serving(&preference), &mut table, &alone);
+                assert_eq!(answers, Ok(vec![(0, 0)]));
+                assert_eq!(meaning(&table, 0), Some((0, syntax)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_preferred_transfer_syntax_wins_over_every_order() {
+        for preference in PREFERENCES {
+            for (elements, accepted) in [
+                // In one element, in two, of another interface, behind what is
+                // not served.
+                (vec![(0, EPT, &[NDR, NDR64][..])], [0, 0]),
+                (vec![(0, EPT, &[NDR64, NDR])], [0, 0]),
+                (vec![(0, EPT, &[NDR]), (1, EPT, &[NDR64])], [1, 0]),
+                (vec![(0, EPT, &[NDR64]), (1, EPT, &[NDR])], [0, 1]),
+                (vec![(0, EPT, &[NDR]), (1, MGMT, &[NDR64])], [1, 0]),
+                (
+                    vec![
+                        (0, FOREIGN, &[NDR64, NDR]),
+                        (1, EPT, &[FOREIGN]),
+                        (2, EPT, &[NDR]),
+                        (3, EPT, &[NDR]),
+                        (4, EPT, &[NDR64]),
+                        (5, EPT, &[NDR64]),
+                    ],
+                    [4, 2],
+                ),
+            ] {
+                let mut table = ContextTable::new(8);
+                let answers = bind_to(&serving(&preference), &mut table, &elements).unwrap();
+                let accepted = accepted[usize::from(preference[0] == NDR)];
+                let is_accepted: Vec<_> = answers.iter().map(|code| *code == (0, 0)).collect();
+                let expected: Vec<_> = (0..elements.len()).map(|at| at == accepted).collect();
+                assert_eq!(is_accepted, expected, "{elements:?}");
+                let taken = meaning(&table, accepted as u16).unwrap().1;
+                assert_eq!(taken, preference[0]);
+            }
+        }
     }
 
     #[test]
@@ -279,16 +396,104 @@ mod tests {
 
     #[test]
     fn a_context_id_keeps_its_meaning() {
-        let mut table = ContextTable::new(8);
-        let mut offer = |interface, syntax| bind(&mut table, &[(0, interface, &[syntax])]);
-        assert_eq!(offer(SyntaxId::EPT, SyntaxId::NDR), Ok(vec![(0, 0)]));
-        assert_eq!(offer(SyntaxId::EPT, SyntaxId::NDR), Ok(vec![(0, 0)]));
-        assert_eq!(offer(SyntaxId::EPT, FOREIGN), Ok(vec![(2, 2)]));
-        assert_eq!(offer(SyntaxId::MGMT, SyntaxId::NDR), Err(Refusal::Protocol));
-        assert_eq!(
-            offer(SyntaxId::EPT, SyntaxId::NDR64),
-            Err(Refusal::Protocol)
-        );
+        for [preferred, other] in PREFERENCES {
+            let served = serving(&[preferred, other]);
+            let mut table = ContextTable::new(8);
+            let mut offer = |interface, syntaxes: &[_]| {
+                bind_to(&served, &mut table, &[(0, interface, syntaxes)])
+            };
+            assert_eq!(offer(EPT, &[other]), Ok(vec![(0, 0)]));
+            assert_eq!(offer(EPT, &[other]), Ok(vec![(0, 0)]));
+            // What nobody knows changes nothing.
+            assert_eq!(offer(EPT, &[FOREIGN]), Ok(vec![(2, 2)]));
+            assert_eq!(offer(FOREIGN, &[other]), Ok(vec![(2, 1)]));
+            // The syntax that would be taken now is another one.
+            assert_eq!(offer(EPT, &[preferred]), Err(Refusal::Protocol));
+            assert_eq!(offer(EPT, &[other, preferred]), Err(Refusal::Protocol));
+            assert_eq!(offer(EPT, &[FOREIGN, preferred]), Err(Refusal::Protocol));
+            assert_eq!(offer(MGMT, &[other]), Err(Refusal::Protocol));
+            assert_eq!(offer(MGMT, &[FOREIGN]), Err(Refusal::Protocol));
+            assert_eq!(meaning(&table, 0), Some((0, other)));
+        }
+    }
+
+    #[test]
+    fn a_repeated_context_beside_a_new_one_is_the_one_accepted_when_it_is_first_or_preferred() {
+        let served = serving(&[NDR64, NDR]);
+        for (bound, elements, answer) in [
+            (NDR, [(0, EPT, NDR), (1, MGMT, NDR)], Ok([(0, 0), (2, 2)])),
+            (NDR, [(1, MGMT, NDR), (0, EPT, NDR)], Ok([(0, 0), (2, 2)])),
+            (NDR, [(0, EPT, NDR), (1, EPT, NDR64)], Ok([(2, 2), (0, 0)])),
+            (
+                NDR64,
+                [(1, EPT, NDR), (0, EPT, NDR64)],
+                Ok([(2, 2), (0, 0)]),
+            ),
+            // Another interface is a violation before the accepted element only.
+            (
+                NDR,
+                [(0, MGMT, NDR), (1, EPT, NDR64)],
+                Err(Refusal::Protocol),
+            ),
+            (NDR, [(1, EPT, NDR64), (0, MGMT, NDR)], Ok([(0, 0), (2, 2)])),
+            (
+                NDR,
+                [(1, EPT, NDR64), (0, EPT, NDR64)],
+                Ok([(0, 0), (2, 2)]),
+            ),
+        ] {
+            let mut table = ContextTable::new(8);
+            let first = bind_to(&served, &mut table, &[(0, EPT, &[bound])]);
+            assert_eq!(first, Ok(vec![(0, 0)]));
+            let elements = elements.map(|(id, interface, syntax)| (id, interface, [syntax]));
+            let list = elements.each_ref().map(|(id, interface, syntaxes)| {
+                let syntaxes: &[_] = syntaxes;
+                (*id, *interface, syntaxes)
+            });
+            let answers = bind_to(&served, &mut table, &list);
+            assert_eq!(answers, answer.map(Vec::from), "{elements:?}");
+            assert_eq!(meaning(&table, 0), Some((0, bound)));
+        }
+    }
+
+    #[test]
+    fn of_two_elements_with_one_new_id_the_accepted_one_tells_its_meaning() {
+        for (served, elements, answer, expected) in [
+            (
+                [NDR64, NDR],
+                [(EPT, NDR), (EPT, NDR64)],
+                [(2, 2), (0, 0)],
+                (0, NDR64),
+            ),
+            (
+                [NDR, NDR64],
+                [(EPT, NDR), (EPT, NDR64)],
+                [(0, 0), (2, 2)],
+                (0, NDR),
+            ),
+            (
+                [NDR64, NDR],
+                [(EPT, NDR), (MGMT, NDR)],
+                [(0, 0), (2, 2)],
+                (0, NDR),
+            ),
+            (
+                [NDR64, NDR],
+                [(FOREIGN, NDR), (MGMT, NDR)],
+                [(2, 1), (0, 0)],
+                (1, NDR),
+            ),
+        ] {
+            let mut table = ContextTable::new(8);
+            let elements = elements.map(|(interface, syntax)| (interface, [syntax]));
+            let list = elements.each_ref().map(|(interface, syntaxes)| {
+                let syntaxes: &[_] = syntaxes;
+                (5, *interface, syntaxes)
+            });
+            let answers = bind_to(&serving(&served), &mut table, &list);
+            assert_eq!(answers, Ok(answer.to_vec()));
+            assert_eq!(meaning(&table, 5), Some(expected));
+        }
     }
 
     #[test]
@@ -321,6 +526,8 @@ mod tests {
             bind(&mut table, &[(1, SyntaxId::EPT, ndr)]),
             Ok(vec![(2, 3)])
         );
+        let both = [(1, SyntaxId::EPT, ndr), (0, SyntaxId::EPT, ndr)];
+        assert_eq!(bind(&mut table, &both), Ok(vec![(2, 3), (0, 0)]));
         assert_eq!(
             bind(&mut table, &[(0, SyntaxId::EPT, ndr)]),
             Ok(vec![(0, 0)])
