@@ -569,6 +569,10 @@ fn each_mistake_has_its_message_line_and_key() {
             "conversation = \"win\"\n".into(),
             "1: conversation: `win` is not a conversation: write \"windows\", ",
         ),
+        (
+            "preferred_transfer_syntax = \"ndr65\"\n".into(),
+            "1: preferred_transfer_syntax: `ndr65` is not a transfer syntax of calls: write ",
+        ),
         // Endpoints.
         (
             HEAD.into(),

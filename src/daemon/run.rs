@@ -264,7 +264,11 @@ struct Daemon {
 impl Daemon {
     /// A mapper that has the listeners' and the configuration's entries.
     fn new(args: Args, config: Config, listeners: &[Listener]) -> Result<Daemon, StartError> {
-        let mapper = Mapper::new(config.conversation, config.limits.entries);
+        let mapper = Mapper::new(
+            config.conversation,
+            config.preferred_transfer_syntax(),
+            config.limits.entries,
+        );
         mapper.replace_owned(Owner::Mapper, own_entries(listeners)?)?;
         mapper.replace_owned(Owner::Configuration, config.entries())?;
         let limits = config.limits.clone();

@@ -91,7 +91,9 @@ impl ContextTable {
     /// C706 12.6.3.1; MS-RPCE 3.3.1.5.3, 3.3.1.5.6: a transfer syntax that the
     /// server prefers is accepted, else the first that it knows. Windows' order
     /// (win-lsass-campaign and others): NDR, NDR64 of one interface are answered
-    /// (2, 2), (0, 0). Samba 4.17 for ids given twice.
+    /// (2, 2), (0, 0). Samba 4.17 for ids given twice; its raw_protocol suite, for
+    /// Windows, has a context of NDR that comes again with NDR and NDR64 for a
+    /// violation (spnego_change_transfer).
     pub fn negotiate(
         &mut self,
         served: &[Served],

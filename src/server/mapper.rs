@@ -16,21 +16,25 @@ pub struct Mapper {
     change: Mutex<()>,
     /// How to speak where real mappers differ.
     conversation: Conversation,
+    /// How stubs may be written, the preferred way first.
+    transfer_syntaxes: [TransferSyntax; 2],
     /// What mgmt tells of the traffic.
     statistics: Arc<Statistics>,
 }
 
-/// NDR 2.0 alone, until the other one can be preferred.
-const TRANSFER_SYNTAXES: [TransferSyntax; 1] = [TransferSyntax::Ndr];
-
 impl Mapper {
     /// An empty registry of at most `entries` entries, with an object UUID of
-    /// its own.
-    pub fn new(conversation: Conversation, entries: usize) -> Arc<Self> {
+    /// its own. Of the transfer syntaxes that a client offers, `preferred` is
+    /// taken; the other one when it is offered alone.
+    pub fn new(conversation: Conversation, preferred: TransferSyntax, entries: usize) -> Arc<Self> {
         Arc::new(Mapper {
             table: RwLock::new(Table::new(Uuid::new_v4(), entries)),
             change: Mutex::default(),
             conversation,
+            transfer_syntaxes: match preferred {
+                TransferSyntax::Ndr => [TransferSyntax::Ndr, TransferSyntax::Ndr64],
+                TransferSyntax::Ndr64 => [TransferSyntax::Ndr64, TransferSyntax::Ndr],
+            },
             statistics: Arc::default(),
         })
     }
@@ -90,7 +94,7 @@ impl Interface for Ept {
     }
 
     fn transfer_syntaxes(&self) -> &[TransferSyntax] {
-        &TRANSFER_SYNTAXES
+        &self.0.transfer_syntaxes
     }
 
     fn call(&self, call: Call<'_>) -> Reply {
@@ -109,7 +113,7 @@ impl Interface for Mgmt {
     }
 
     fn transfer_syntaxes(&self) -> &[TransferSyntax] {
-        &TRANSFER_SYNTAXES
+        &self.0.transfer_syntaxes
     }
 
     fn call(&self, call: Call<'_>) -> Reply {

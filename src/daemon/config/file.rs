@@ -24,6 +24,9 @@ pub struct File {
     /// Which mapper to behave like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation: Option<Text>,
+    /// Which transfer syntax to take when a client offers several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferred_transfer_syntax: Option<Text>,
     /// Who to become once it listens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<Text>,

@@ -161,6 +161,9 @@ pub enum Problem {
     /// Not a conversation.
     #[error("`{0}` is not a conversation: write \"windows\", \"samba\" or \"dce\"")]
     Conversation(String),
+    /// Not a transfer syntax of the mapper's own calls.
+    #[error("`{0}` is not a transfer syntax of calls: write \"ndr\" or \"ndr64\"")]
+    CallTransferSyntax(String),
     /// An empty list of listeners.
     #[error("names nothing to listen on; leave it out for port 135 of all addresses")]
     NoListener,

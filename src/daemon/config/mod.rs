@@ -20,6 +20,7 @@ use super::log::{LogFormat, LogLevel};
 use crate::registry::Entry;
 use crate::server::Limits;
 use crate::service::Conversation;
+use crate::wire::TransferSyntax;
 use crate::wire::binding::Binding;
 use file::{File, Text};
 use mistake::{Problem, Source};
@@ -37,6 +38,12 @@ const CONVERSATIONS: [(&str, Conversation); 3] = [
     ("dce", Conversation::Dce),
 ];
 
+/// The transfer syntaxes of calls by name.
+const TRANSFER_SYNTAXES: [(&str, TransferSyntax); 2] = [
+    ("ndr", TransferSyntax::Ndr),
+    ("ndr64", TransferSyntax::Ndr64),
+];
+
 /// What the daemon is to do.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -44,6 +51,9 @@ pub struct Config {
     pub listen: Vec<Binding>,
     /// Which mapper to behave like.
     pub conversation: Conversation,
+    /// Which transfer syntax to take when a client offers several, if not the
+    /// conversation's.
+    pub transfer_syntax: Option<TransferSyntax>,
     /// Who to become once it listens.
     pub user: Option<String>,
     /// Least important events to log.
@@ -118,6 +128,12 @@ impl Config {
         }
     }
 
+    /// Which transfer syntax to take when a client offers several.
+    pub fn preferred_transfer_syntax(&self) -> TransferSyntax {
+        let default = || self.conversation.preferred_transfer_syntax();
+        self.transfer_syntax.unwrap_or_else(default)
+    }
+
     /// The entries of all endpoints, in their order.
     pub fn entries(&self) -> Vec<Entry> {
         let entries = self.endpoints.iter().flat_map(|endpoint| &endpoint.entries);
@@ -163,6 +179,11 @@ impl Config {
         File {
             listen: Some(unplaced(listen)).filter(|_| !self.listen.is_empty()),
             conversation: name_of(&CONVERSATIONS, &self.conversation).map(written),
+            preferred_transfer_syntax: name_of(
+                &TRANSFER_SYNTAXES,
+                &self.preferred_transfer_syntax(),
+            )
+            .map(written),
             user: self.user.as_ref().map(written),
             log_level: self.log_level,
             log_format: self.log_format,
@@ -258,7 +279,7 @@ mod tests {
         for text in [
             text,
             "",
-            "user = \"a\"\nconversation = \"dce\"\n[limits]\nbind_timeout = \"90s\"",
+            "user = \"a\"\nconversation = \"dce\"\npreferred_transfer_syntax = \"ndr64\"\n[limits]\nbind_timeout = \"90s\"",
         ] {
             let config = parse(text);
             let shown = config.to_toml().unwrap();
@@ -281,6 +302,27 @@ mod tests {
     }
 
     #[test]
+    fn the_conversation_prefers_a_transfer_syntax_unless_the_file_does() {
+        for (text, preferred) in [
+            ("", TransferSyntax::Ndr64),
+            ("conversation = \"windows\"", TransferSyntax::Ndr64),
+            ("conversation = \"samba\"", TransferSyntax::Ndr),
+            ("conversation = \"dce\"", TransferSyntax::Ndr),
+            ("preferred_transfer_syntax = \"ndr\"", TransferSyntax::Ndr),
+            (
+                "preferred_transfer_syntax = \"ndr64\"\nconversation = \"dce\"",
+                TransferSyntax::Ndr64,
+            ),
+        ] {
+            let config = parse(text);
+            assert_eq!(config.preferred_transfer_syntax(), preferred, "{text}");
+            // What is shown says it, whoever did.
+            let shown = parse(&config.to_toml().unwrap());
+            assert_eq!(shown.transfer_syntax, Some(preferred), "{text}");
+        }
+    }
+
+    #[test]
     fn an_entry_said_twice_is_kept_once_and_told() {
         let endpoint = "[[endpoint]]\ninterface = \"12345778-1234-abcd-ef00-0123456789ac\"\nversion = \"1.0\"\nbindings = [\"ncacn_ip_tcp:[1]\"]\n";
         let text = endpoint.repeat(2);
@@ -295,7 +337,7 @@ mod tests {
 
     #[test]
     fn every_mistake_of_a_file_is_told_at_once() {
-        let text = "listen = [\"x\"]\nconversation = \"y\"\n[[endpoint]]\ninterface = 1\n[[endpoint]]\ninterface = \"z\"\nversion = \"q\"\n\
+        let text = "listen = [\"x\"]\nconversation = \"y\"\npreferred_transfer_syntax = \"x\"\n[[endpoint]]\ninterface = 1\n[[endpoint]]\ninterface = \"z\"\nversion = \"q\"\n\
             [limits]\nentries = 0\nspeed = 1\nidle_timeout = 2\n";
         let Err(ConfigError::Mistaken { told, untold: 0 }) = Config::parse(Path::new("f"), text)
         else {
@@ -305,13 +347,14 @@ mod tests {
         let all = [
             (1, "listen"),
             (2, "conversation"),
-            (4, "endpoint.interface"),
-            (5, "endpoint"),
-            (6, "endpoint.interface"),
-            (7, "endpoint.version"),
-            (9, "limits.entries"),
-            (10, "limits.speed"),
-            (11, "limits.idle_timeout"),
+            (3, "preferred_transfer_syntax"),
+            (5, "endpoint.interface"),
+            (6, "endpoint"),
+            (7, "endpoint.interface"),
+            (8, "endpoint.version"),
+            (10, "limits.entries"),
+            (11, "limits.speed"),
+            (12, "limits.idle_timeout"),
         ];
         assert_eq!(places, all);
     }

@@ -4,10 +4,11 @@ use super::endpoint::Endpoint;
 use super::file::{File, LimitsTable, Text};
 use super::listener::listener;
 use super::mistake::{Problem, line};
-use super::{CONVERSATIONS, Config, by_name};
+use super::{CONVERSATIONS, Config, TRANSFER_SYNTAXES, by_name};
 use crate::registry::Entry;
 use crate::server::Limits;
 use crate::service::Conversation;
+use crate::wire::TransferSyntax;
 use crate::wire::binding::Binding;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -59,6 +60,7 @@ impl<'t> Reader<'t> {
         Some(Config {
             listen: self.listen(file.listen.as_ref()),
             conversation: self.conversation(file.conversation.as_ref()),
+            transfer_syntax: self.transfer_syntax(file.preferred_transfer_syntax.as_ref()),
             user: file.user.map(Spanned::into_inner),
             log_level: file.log_level,
             log_format: file.log_format,
@@ -88,6 +90,15 @@ impl<'t> Reader<'t> {
         written
             .and_then(|text| self.value(text, read))
             .unwrap_or_default()
+    }
+
+    /// The transfer syntax of calls by its name, if one is named.
+    fn transfer_syntax(&mut self, written: Option<&Text>) -> Option<TransferSyntax> {
+        let read = |text: &str| {
+            by_name(&TRANSFER_SYNTAXES, text)
+                .ok_or_else(|| Problem::CallTransferSyntax(text.to_owned()))
+        };
+        written.and_then(|text| self.value(text, read))
     }
 
     /// The endpoints that are right.
