@@ -1,6 +1,6 @@
 """Calls hept_lookup and hept_map of impacket as it is.
 
-Arguments: the mapper's address.  Standard input: a JSON list of calls,
+Arguments: the mapper's address, and the transfer syntax of the calls, ndr or ndr64.  Standard input: a JSON list of calls,
   {"lookup": {"inquiry_type": 1, "vers_option": 2, "object": HEX or null, "interface": [UUID, MAJOR, MINOR] or null}}
   {"map": {"interface": [UUID, MAJOR, MINOR], "protseq": "ncacn_ip_tcp"}}
 Standard output: a JSON list with one answer for each call,
@@ -15,6 +15,13 @@ import uuid
 
 from impacket.dcerpc.v5 import epm, transport
 from impacket.dcerpc.v5.rpcrt import DCERPCException
+from impacket.uuid import uuidtup_to_bin
+
+
+SYNTAXES = {
+    "ndr": ("8a885d04-1ceb-11c9-9fe8-08002b104860", "2.0"),
+    "ndr64": ("71710533-beba-4937-8319-b5dbef9ccc36", "1.0"),
+}
 
 
 class Version(bytes):
@@ -41,13 +48,16 @@ class Interface(bytes):
 class Recorder:
     """A connection that keeps the answers: hept_lookup and hept_map give back only a part of them."""
 
-    def __init__(self, address):
+    def __init__(self, address, syntax):
+        self.syntax = SYNTAXES[syntax]
         self.dce = transport.DCERPCTransportFactory("ncacn_ip_tcp:%s[135]" % address).get_dce_rpc()
         self.dce.connect()
         self.answers = []
 
     def bind(self, interface):
-        return self.dce.bind(interface)
+        answer = self.dce.bind(interface, transfer_syntax=self.syntax)
+        assert self.dce.transfer_syntax == uuidtup_to_bin(self.syntax)
+        return answer
 
     def request(self, request):
         self.answers.append(self.dce.request(request))
@@ -83,8 +93,8 @@ def map_(connection, address, call):
     return {"found": found, "towers": [b"".join(tower["Data"]["tower_octet_string"]).hex() for tower in towers]}
 
 
-def answer(address, call):
-    connection = Recorder(address)
+def answer(address, syntax, call):
+    connection = Recorder(address, syntax)
     try:
         if "lookup" in call:
             return lookup(connection, address, call["lookup"])
@@ -95,4 +105,5 @@ def answer(address, call):
         connection.disconnect()
 
 
-json.dump([answer(sys.argv[1], call) for call in json.load(sys.stdin)], sys.stdout)
+address, syntax = sys.argv[1:]
+json.dump([answer(address, syntax, call) for call in json.load(sys.stdin)], sys.stdout)

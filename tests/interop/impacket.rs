@@ -41,12 +41,12 @@ pub fn rpcdump_counts_all(session: &Session, program: &Path) {
     );
 }
 
-/// Lets tests/interop/hept.py make calls, and returns an answer for each.
-fn hept(session: &Session, python: &Path, calls: &[Value]) -> Vec<Value> {
+/// Lets tests/interop/hept.py make calls in a transfer syntax, and returns an answer for each.
+fn hept(session: &Session, python: &Path, syntax: &str, calls: &[Value]) -> Vec<Value> {
     let script = programs::script("hept.py");
     let finished = programs::run(
         python,
-        &[&script, &session.address().to_string()],
+        &[&script, &session.address().to_string(), syntax],
         &json!(calls).to_string(),
     );
     finished.assert_success();
@@ -65,12 +65,12 @@ struct Inquiry {
     interface: Interface,
 }
 
-/// hept_lookup: what C706 says of each inquiry type and version option.
-pub fn looks_up(session: &Session, python: &Path) {
+/// hept_lookup: what C706 says of each inquiry type and version option, whatever the transfer syntax.
+pub fn looks_up(session: &Session, python: &Path, syntax: &str) {
     let inquiries = inquiries(&session.registry);
     let calls: Vec<Value> = inquiries.iter().map(Inquiry::call).collect();
     let entries = session.entries();
-    for (inquiry, answer) in inquiries.iter().zip(hept(session, python, &calls)) {
+    for (inquiry, answer) in inquiries.iter().zip(hept(session, python, syntax, &calls)) {
         let Inquiry {
             inquiry_type,
             vers_option,
@@ -165,8 +165,8 @@ fn found_entry(entry: &Entry) -> [String; 3] {
     ]
 }
 
-/// hept_map: the first endpoint as string binding, and the towers behind it.
-pub fn maps(session: &Session, python: &Path) {
+/// hept_map: the first endpoint as string binding, and the towers behind it, whatever the transfer syntax.
+pub fn maps(session: &Session, python: &Path, syntax: &str) {
     let (address, entries) = (session.address(), session.entries());
     let mut interfaces = vec![MAPPER, UNKNOWN, LSARPC, SAMR];
     interfaces.extend(entries.iter().rev().map(|entry| entry.interface).take(20));
@@ -177,7 +177,7 @@ pub fn maps(session: &Session, python: &Path) {
     };
     let call = |(interface, protseq)| json!({"map": {"interface": interface_value(interface), "protseq": protseq}});
     let calls: Vec<Value> = asked().map(call).collect();
-    for ((interface, protseq), answer) in asked().zip(hept(session, python, &calls)) {
+    for ((interface, protseq), answer) in asked().zip(hept(session, python, syntax, &calls)) {
         let expected: Vec<&Entry> = entries
             .iter()
             .filter(|entry| entry.is_mapped(interface, protseq))

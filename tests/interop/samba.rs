@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
+use serde_json::{Value, json};
+
 use crate::Session;
 use crate::programs::{self, Finished};
 use crate::registry::{LSARPC, LSARPC_PORT, Place, hex};
@@ -47,6 +49,31 @@ pub fn python_arrives(session: &Session, python: &Path) {
         "for lsarpc: {}",
         hex(&bind)
     );
+}
+
+/// Samba's client over NDR64: the same answers of remote management as over NDR.
+///
+/// Not on the mapper's own interface: Samba has the two lengths of a tower the other way round in NDR64.
+pub fn python_manages_in_ndr64(session: &Session, python: &Path) {
+    let answers = |options: &str| {
+        let binding = format!("ncacn_ip_tcp:{}[135{options}]", session.address());
+        let finished = programs::run(python, &[&programs::script("mgmt.py"), &binding], "");
+        finished.assert_success();
+        let answers: Value = serde_json::from_str(&finished.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {finished:#?}"));
+        answers
+    };
+    let [mut ndr, ndr64] = [answers(""), answers(",ndr64")];
+    assert_eq!(
+        ndr["inq_if_ids"],
+        json!([["e1af8308-5d1f-11c9-91a4-08002b14a0fa", 3]])
+    );
+    assert_eq!(
+        ndr["transfer_syntax"],
+        "8a885d04-1ceb-11c9-9fe8-08002b104860"
+    );
+    ndr["transfer_syntax"] = json!("71710533-beba-4937-8319-b5dbef9ccc36");
+    assert_eq!(ndr64, ndr);
 }
 
 /// Sends the first PDU of the first connection.
