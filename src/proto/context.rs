@@ -17,15 +17,11 @@ pub struct Served {
 /// The answers to one bind or alter_context, in the order of its elements.
 pub type Answers = Vec<ContextAnswer>;
 
-/// The context list cannot be answered: the connection ends.
+/// The context list cannot be answered: it is empty, or has an element without
+/// transfer syntaxes, two feature elements, or a context id that is given another
+/// meaning. The connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The list is empty.
-    NoContexts,
-    /// An element without transfer syntaxes, two feature elements, or a context
-    /// id that is given another meaning.
-    Protocol,
-}
+pub struct Refusal;
 
 /// What one context id means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,18 +96,15 @@ impl ContextTable {
         contexts: &Contexts<'_>,
         features: bool,
     ) -> Result<Answers, Refusal> {
-        if contexts.is_empty() {
-            return Err(Refusal::NoContexts);
-        }
-        if contexts.iter().any(|c| c.transfer_syntaxes.is_empty()) {
-            return Err(Refusal::Protocol);
+        if contexts.is_empty() || contexts.iter().any(|c| c.transfer_syntaxes.is_empty()) {
+            return Err(Refusal);
         }
         let mut answers = Answers::with_capacity(contexts.len());
         let mut negotiated = false;
         let mut best: Option<(usize, Offer)> = None;
         for context in contexts.iter() {
             let answer = match context.bind_time_features().filter(|_| features) {
-                Some(_) if negotiated => return Err(Refusal::Protocol),
+                Some(_) if negotiated => return Err(Refusal),
                 Some(asked) => {
                     negotiated = true;
                     feature_answer(asked)
@@ -170,7 +163,7 @@ impl ContextTable {
                 .is_some_and(|(bound, asked)| bound.interface != asked)
         };
         match contexts.any(is_moved) {
-            true => Err(Refusal::Protocol),
+            true => Err(Refusal),
             false => Ok(()),
         }
     }
@@ -180,7 +173,7 @@ impl ContextTable {
         match self.get(offered.id) {
             None => self.bound.push(offered),
             Some(bound) if bound == offered => {}
-            Some(_) => return Err(Refusal::Protocol),
+            Some(_) => return Err(Refusal),
         }
         Ok(ContextAnswer {
             result: ContextResult::ACCEPTANCE,
@@ -410,11 +403,11 @@ mod tests {
             assert_eq!(offer(EPT, &[FOREIGN]), Ok(vec![(2, 2)]));
             assert_eq!(offer(FOREIGN, &[other]), Ok(vec![(2, 1)]));
             // The syntax that would be taken now is another one.
-            assert_eq!(offer(EPT, &[preferred]), Err(Refusal::Protocol));
-            assert_eq!(offer(EPT, &[other, preferred]), Err(Refusal::Protocol));
-            assert_eq!(offer(EPT, &[FOREIGN, preferred]), Err(Refusal::Protocol));
-            assert_eq!(offer(MGMT, &[other]), Err(Refusal::Protocol));
-            assert_eq!(offer(MGMT, &[FOREIGN]), Err(Refusal::Protocol));
+            assert_eq!(offer(EPT, &[preferred]), Err(Refusal));
+            assert_eq!(offer(EPT, &[other, preferred]), Err(Refusal));
+            assert_eq!(offer(EPT, &[FOREIGN, preferred]), Err(Refusal));
+            assert_eq!(offer(MGMT, &[other]), Err(Refusal));
+            assert_eq!(offer(MGMT, &[FOREIGN]), Err(Refusal));
             assert_eq!(meaning(&table, 0), Some((0, other)));
         }
     }
@@ -432,11 +425,7 @@ mod tests {
                 Ok([(2, 2), (0, 0)]),
             ),
             // Another interface is a violation before the accepted element only.
-            (
-                NDR,
-                [(0, MGMT, NDR), (1, EPT, NDR64)],
-                Err(Refusal::Protocol),
-            ),
+            (NDR, [(0, MGMT, NDR), (1, EPT, NDR64)], Err(Refusal)),
             (NDR, [(1, EPT, NDR64), (0, MGMT, NDR)], Ok([(0, 0), (2, 2)])),
             (
                 NDR,
@@ -501,19 +490,16 @@ mod tests {
     #[test]
     fn an_empty_list_or_element_is_refused() {
         let mut table = ContextTable::new(8);
-        assert_eq!(bind(&mut table, &[]), Err(Refusal::NoContexts));
+        assert_eq!(bind(&mut table, &[]), Err(Refusal));
         let empty = [(0, SyntaxId::EPT, &[][..])];
-        assert_eq!(bind(&mut table, &empty), Err(Refusal::Protocol));
+        assert_eq!(bind(&mut table, &empty), Err(Refusal));
     }
 
     #[test]
     fn two_feature_elements_are_refused() {
         let mut table = ContextTable::new(8);
         let feature = (0, SyntaxId::EPT, &[bind_time_syntax(3)][..]);
-        assert_eq!(
-            bind(&mut table, &[feature, feature]),
-            Err(Refusal::Protocol)
-        );
+        assert_eq!(bind(&mut table, &[feature, feature]), Err(Refusal));
     }
 
     #[test]
