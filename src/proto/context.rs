@@ -99,6 +99,23 @@ impl ContextTable {
         if contexts.is_empty() || contexts.iter().any(|c| c.transfer_syntaxes.is_empty()) {
             return Err(Refusal);
         }
+        let (mut answers, best) = self.consider(served, contexts, features)?;
+        let until_accepted = best.as_ref().map_or(answers.len(), |(index, _)| *index);
+        self.check_interfaces(served, contexts.iter().take(until_accepted))?;
+        if let Some((index, offer)) = best {
+            answers[index] = self.accept(offer.bound)?;
+        }
+        Ok(answers)
+    }
+
+    /// Answers every element as if none were accepted, and finds the one that
+    /// is to be, with its place.
+    fn consider(
+        &self,
+        served: &[Served],
+        contexts: &Contexts<'_>,
+        features: bool,
+    ) -> Result<(Answers, Option<(usize, Offer)>), Refusal> {
         let mut answers = Answers::with_capacity(contexts.len());
         let mut negotiated = false;
         let mut best: Option<(usize, Offer)> = None;
@@ -121,12 +138,7 @@ impl ContextTable {
             };
             answers.push(answer);
         }
-        let until_accepted = best.as_ref().map_or(answers.len(), |(index, _)| *index);
-        self.check_interfaces(served, contexts.iter().take(until_accepted))?;
-        if let Some((index, offer)) = best {
-            answers[index] = self.accept(offer.bound)?;
-        }
-        Ok(answers)
+        Ok((answers, best))
     }
 
     /// What an element would be bound to, if it could be accepted.

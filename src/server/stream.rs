@@ -405,6 +405,7 @@ impl Connection {
     fn call(&self, call: &Call) -> Reply {
         let server = self.server();
         server.statistics.calls_in.fetch_add(1, Ordering::Relaxed);
+        // A call is bound, to what an interface serves: all three are there.
         let (Some(interface), Some((_, group)), Some(syntax)) = (
             server.interfaces.get(call.interface),
             &self.group,
