@@ -126,8 +126,8 @@ const EPT_NDR: (u16, SyntaxId, &[SyntaxId]) = (0, SyntaxId::EPT, &[SyntaxId::NDR
 fn bound(order: ByteOrder, max_frag: u16) -> (ClientAssociation, Server) {
     let mut client = client(order, max_frag);
     let mut server = Server::new(settings());
-    client.bind(&[EPT_NDR]);
-    let Some(ClientEvent::Bound(answers)) = talk(&mut client, &mut server) else {
+    client.bind(Instant::now(), 0, &[EPT_NDR]);
+    let Some(ClientEvent::Bound { answers, .. }) = talk(&mut client, &mut server) else {
         panic!("not bound");
     };
     assert_eq!(answers[0].result.0, 0);
@@ -194,7 +194,7 @@ fn fault(octets: &[u8]) -> (u32, FaultStatus, bool) {
 fn a_call_is_answered_in_both_byte_orders() {
     for order in [ByteOrder::Little, ByteOrder::Big] {
         let (mut client, mut server) = bound(order, 5840);
-        client.call(0, 2, None, b"stub");
+        client.call(Instant::now(), 0, 2, None, b"stub");
         let Some(ClientEvent::Response {
             order: answered,
             stub,
@@ -211,7 +211,7 @@ fn long_calls_and_answers_go_in_fragments_that_the_client_takes() {
     for max_frag in [1432, 2048, 4280, 5840] {
         let (mut client, mut server) = bound(ByteOrder::Little, max_frag);
         let stub: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
-        client.call(0, 1, None, &stub);
+        client.call(Instant::now(), 0, 1, None, &stub);
         let octets = sent(&mut client);
         let answer = server.exchange(&octets);
         let longest = pdus(&answer).iter().map(|p| p.header.frag_length).max();
@@ -227,7 +227,7 @@ fn long_calls_and_answers_go_in_fragments_that_the_client_takes() {
 #[test]
 fn a_conversation_cut_at_every_octet_gives_the_same_answers() {
     let mut client = client(ByteOrder::Little, 1432);
-    client.bind(&[EPT_NDR]);
+    client.bind(Instant::now(), 0, &[EPT_NDR]);
     let mut octets = sent(&mut client);
     octets.extend(request(2, WHOLE, 1, &[7; 40]));
     octets.extend(request(3, FIRST, 3, &[1; 16]));
@@ -251,7 +251,7 @@ fn a_conversation_cut_at_every_octet_gives_the_same_answers() {
 #[test]
 fn answers_cut_at_every_octet_reach_the_client() {
     let (mut client, mut server) = bound(ByteOrder::Little, 1432);
-    client.call(0, 100, None, &[9; 40]);
+    client.call(Instant::now(), 0, 100, None, &[9; 40]);
     let octets = sent(&mut client);
     let answer = server.exchange(&octets);
     let mut input = BytesMut::new();
@@ -317,7 +317,7 @@ fn no_call_is_begun_while_too_much_waits_to_be_sent() {
         ..settings()
     });
     let mut client = client(ByteOrder::Little, 5840);
-    client.bind(&[EPT_NDR]);
+    client.bind(Instant::now(), 0, &[EPT_NDR]);
     talk(&mut client, &mut server);
     for id in 2..5 {
         server
@@ -366,7 +366,7 @@ fn octets_that_are_no_rpc_get_a_bind_nak_of_24_octets() {
 fn a_bind_into_an_unknown_group_is_refused_and_into_a_known_one_joins() {
     for (group, joined) in [(77u32, true), (5, false)] {
         let mut client = client(ByteOrder::Little, 5840);
-        client.bind(&[EPT_NDR]);
+        client.bind(Instant::now(), 0, &[EPT_NDR]);
         let mut octets = sent(&mut client);
         octets[20..24].copy_from_slice(&group.to_le_bytes());
         let mut server = Server::new(settings());
@@ -382,11 +382,11 @@ fn a_bind_into_an_unknown_group_is_refused_and_into_a_known_one_joins() {
 #[test]
 fn alter_context_adds_an_interface_and_the_old_one_stays() {
     let (mut client, mut server) = bound(ByteOrder::Little, 5840);
-    client.alter(&[(1, SyntaxId::MGMT, &[SyntaxId::NDR])]);
+    client.alter(Instant::now(), &[(1, SyntaxId::MGMT, &[SyntaxId::NDR])]);
     let event = talk(&mut client, &mut server);
-    assert!(matches!(event, Some(ClientEvent::Bound(a)) if a[0].result.0 == 0));
+    assert!(matches!(event, Some(ClientEvent::Bound { answers: a, .. }) if a[0].result.0 == 0));
     for context in [0, 1] {
-        client.call(context, 1, None, b"");
+        client.call(Instant::now(), context, 1, None, b"");
         assert!(matches!(
             talk(&mut client, &mut server),
             Some(ClientEvent::Response { .. })
@@ -403,13 +403,13 @@ fn a_refused_context_tells_why_and_its_calls_fault() {
         major: 4,
         ..SyntaxId::EPT
     };
-    client.alter(&[(3, newer, &[SyntaxId::NDR])]);
-    let Some(ClientEvent::Bound(answers)) = talk(&mut client, &mut server) else {
+    client.alter(Instant::now(), &[(3, newer, &[SyntaxId::NDR])]);
+    let Some(ClientEvent::Bound { answers, .. }) = talk(&mut client, &mut server) else {
         panic!("no answer");
     };
     let ContextAnswer { result, reason, .. } = answers[0];
     assert_eq!((result.0, reason.0), (2, 1));
-    client.call(3, 1, None, b"");
+    client.call(Instant::now(), 3, 1, None, b"");
     let event = talk(&mut client, &mut server);
     assert!(matches!(
         event,
@@ -418,7 +418,7 @@ fn a_refused_context_tells_why_and_its_calls_fault() {
             did_not_execute: true
         })
     ));
-    client.call(0, 1, None, b"");
+    client.call(Instant::now(), 0, 1, None, b"");
     assert!(matches!(
         talk(&mut client, &mut server),
         Some(ClientEvent::Response { .. })
@@ -428,7 +428,7 @@ fn a_refused_context_tells_why_and_its_calls_fault() {
 #[test]
 fn a_second_bind_is_refused() {
     let (mut client, mut server) = bound(ByteOrder::Little, 5840);
-    client.bind(&[EPT_NDR]);
+    client.bind(Instant::now(), 0, &[EPT_NDR]);
     let event = talk(&mut client, &mut server);
     assert!(matches!(
         event,
@@ -479,7 +479,7 @@ fn a_call_above_the_limit_is_refused_and_nothing_is_preallocated() {
     };
     let bind = |server: &mut Server| {
         let mut client = client(ByteOrder::Little, 5840);
-        client.bind(&[EPT_NDR]);
+        client.bind(Instant::now(), 0, &[EPT_NDR]);
         talk(&mut client, server);
     };
     let mut server = Server::new(limited.clone());
@@ -669,7 +669,7 @@ fn with_verifier(pdu: &[u8], level: u8, pad_length: u8) -> Vec<u8> {
 #[test]
 fn an_authenticated_bind_is_refused_while_there_is_no_provider() {
     let mut client = client(ByteOrder::Little, 5840);
-    client.bind(&[EPT_NDR]);
+    client.bind(Instant::now(), 0, &[EPT_NDR]);
     let plain = sent(&mut client);
     let unaligned = [&plain[..], &[0; 2]].concat();
     for (name, octets, reason) in [
@@ -720,7 +720,7 @@ fn a_verifier_on_a_connection_that_never_authenticated_ends_it() {
 #[test]
 fn with_multiplexing_a_stray_fragment_of_an_unknown_context_is_no_violation() {
     let mut client = client(ByteOrder::Little, 5840);
-    client.bind(&[EPT_NDR]);
+    client.bind(Instant::now(), 0, &[EPT_NDR]);
     let mut octets = sent(&mut client);
     octets[3] |= PfcFlags::CONC_MPX.0;
     let mut server = Server::new(settings());
@@ -750,7 +750,7 @@ fn a_server_out_of_turn_breaks_the_client_and_nothing_else() {
     ];
     for (name, octets) in cases {
         let (mut client, _) = bound(ByteOrder::Little, 5840);
-        client.call(0, 1, None, b"");
+        client.call(Instant::now(), 0, 1, None, b"");
         client.receive(&mut BytesMut::from(&octets[..]));
         let event = client.poll_event();
         assert!(matches!(event, Some(ClientEvent::Broken(_))), "{name}");

@@ -97,10 +97,11 @@ impl Client {
     /// # Errors
     /// At step `Bind`; `Refused` and `Rejected` when the server does not want to.
     pub async fn bind(&mut self, interface: SyntaxId) -> Result<(), ClientError> {
+        let now = Instant::now().into_std();
         self.association
-            .bind(&[(CONTEXT, interface, &[SyntaxId::NDR])]);
+            .bind(now, 0, &[(CONTEXT, interface, &[SyntaxId::NDR])]);
         let failure = match self.event(Step::Bind).await? {
-            ClientEvent::Bound(answers) => match answers.first() {
+            ClientEvent::Bound { answers, .. } => match answers.first() {
                 Some(answer) if answer.result == ContextResult::ACCEPTANCE => return Ok(()),
                 Some(answer) => Failure::Rejected(answer.result, answer.reason),
                 None => Failure::Protocol(ProtocolError::Results {
@@ -124,7 +125,8 @@ impl Client {
     ) -> Result<Reply, ClientError> {
         let mut stub = Vec::new();
         encode(&mut Output::new(&mut stub, ByteOrder::Little));
-        self.association.call(CONTEXT, opnum, None, &stub);
+        let now = Instant::now().into_std();
+        self.association.call(now, CONTEXT, opnum, None, &stub);
         match self.event(Step::Call).await? {
             ClientEvent::Response { order, stub } => Ok(Reply { order, stub }),
             other => Err(ClientError::new(Step::Call, failure(other))),
@@ -165,7 +167,7 @@ fn failure(event: ClientEvent) -> Failure {
         ClientEvent::Refused(reason) => Failure::Refused(reason),
         ClientEvent::Fault { status, .. } => Failure::Fault(status),
         ClientEvent::Broken(error) => Failure::Protocol(error),
-        ClientEvent::Bound(_) => ProtocolError::Unexpected(PacketType::BIND_ACK).into(),
+        ClientEvent::Bound { .. } => ProtocolError::Unexpected(PacketType::BIND_ACK).into(),
         ClientEvent::Response { .. } => ProtocolError::Unexpected(PacketType::RESPONSE).into(),
     }
 }

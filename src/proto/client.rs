@@ -1,24 +1,35 @@
 //! One connection of a client: bind, contexts, one call at a time.
 //!
-//! The same verbs as the server's end. What a server sends is not trusted: an
-//! answer has a limit, and anything out of place ends the connection with a
-//! [`ProtocolError`]. Lenient where real servers differ: a response's context
-//! id is not compared (Windows sends its low octet only), the secondary address
-//! is not looked at, and the byte order of an answer need not be the request's.
+//! The same verbs as the server's end. Every bind, alter_context and call is
+//! answered by one event, in their order; whoever asks for something next waits
+//! for it first. An answer has to be whole `answer_timeout` after it was asked
+//! for: octets that come in between do not put that off.
+//!
+//! What a server sends is not trusted. An answer has a limit, which is checked
+//! before memory is taken, and whatever is out of place ends the association
+//! with one [`ClientEvent::Broken`]; from then on nothing is taken or sent.
+//!
+//! Lenient where real servers differ: a response's context id is not compared
+//! (Windows sends its low octet only), alloc_hint, cancel_count, the secondary
+//! address, pads and flags other than those of fragments are not looked at, the
+//! byte order of an answer need not be the request's, a fragment may be longer
+//! than was agreed, and a verifier that nobody asked for is left out.
+
+mod receive;
 
 use super::fragment;
-use super::frame::{self, Frame, Violation};
+use super::frame::Violation;
 use super::transmit::Transmit;
 use crate::wire::drep::{ByteOrder, DataRepresentation};
 use crate::wire::input::DecodeError;
 use crate::wire::pdu::{
-    Bind, BindAck, Body, ContextAnswer, ContextsBuf, Header, PacketType, Pdu, PfcFlags, Request,
-    Response,
+    Bind, Body, ContextAnswer, ContextsBuf, Header, PacketType, Pdu, PfcFlags, Request,
 };
 use crate::wire::status::{FaultStatus, RejectReason};
 use crate::wire::syntax::SyntaxId;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// What a client asks for and takes.
@@ -26,29 +37,43 @@ use uuid::Uuid;
 pub struct ClientSettings {
     /// Byte order of everything sent.
     pub order: ByteOrder,
-    /// Fragment size offered for both directions.
+    /// Fragment size offered for both directions; at least 1432.
     pub max_frag: u16,
     /// Octets of one answer's stub at most.
     pub max_answer: usize,
+    /// Whether binds say that several calls may be open (CONC_MPX). The machine
+    /// has one at a time all the same; it matters to what a server makes of a
+    /// call behind an orphaned one.
+    pub multiplexing: bool,
+    /// From asking for something to the last octet of its answer, at most.
+    pub answer_timeout: Duration,
 }
 
 impl Default for ClientSettings {
-    /// Little-endian, fragments of 5840 octets, answers up to 4 MiB.
+    /// Little-endian, fragments of 5840 octets, answers up to 4 MiB, 30 s each.
     fn default() -> Self {
         ClientSettings {
             order: ByteOrder::Little,
             max_frag: 5840,
             max_answer: 4 << 20,
+            multiplexing: false,
+            answer_timeout: Duration::from_secs(30),
         }
     }
 }
 
 /// What happened.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum ClientEvent {
-    /// A bind or alter_context was answered, element by element.
-    Bound(Vec<ContextAnswer>),
-    /// The bind was refused; the server closes.
+    /// A bind or alter_context was answered.
+    Bound {
+        /// The answers, element by element, as many as were asked for.
+        answers: Vec<ContextAnswer>,
+        /// What holds for the association; an alter_context changes none of it.
+        agreed: Agreed,
+    },
+    /// A bind_nak: the server refuses, mostly a bind, and closes. Nothing more
+    /// is taken or sent.
     Refused(RejectReason),
     /// A call was answered.
     Response {
@@ -57,18 +82,34 @@ pub enum ClientEvent {
         /// The stub, all fragments joined.
         stub: Bytes,
     },
-    /// A call, or an alter_context, was answered with a fault.
+    /// A bind, an alter_context or a call was answered with a fault; what had
+    /// come of a response does not count.
     Fault {
         /// Its status.
         status: FaultStatus,
         /// Whether the operation was not entered at all.
         did_not_execute: bool,
     },
-    /// The server broke the protocol; nothing more will come.
+    /// The association has come to an end; told again to whoever asks for
+    /// something afterwards.
     Broken(ProtocolError),
 }
 
-/// How a peer broke the protocol.
+/// What the bind agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The association group; another connection joins it by this id.
+    pub group: u32,
+    /// The longest fragment that the client sends: what the server takes, as
+    /// far as the client offered it, and not below 1432.
+    pub max_xmit_frag: u16,
+    /// The longest fragment that the server says it sends.
+    pub max_recv_frag: u16,
+    /// Whether several calls may be open.
+    pub multiplexing: bool,
+}
+
+/// Why an association has come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// Octets that are no PDU of version 5.0.
@@ -103,10 +144,25 @@ pub enum ProtocolError {
         /// Results on the wire.
         found: usize,
     },
+    /// The server asks to end the association: shutdown.
+    #[error("the server ends the association")]
+    Shutdown,
+    /// The connection has ended.
+    #[error("the connection has ended")]
+    Closed,
+    /// The answer was not whole in time.
+    #[error("no whole answer in time")]
+    Timeout,
+    /// This end asked for something while the answer to something else was due.
+    #[error("asked for something before the last answer had come")]
+    Busy,
+    /// This end offered more than one bind or alter_context can hold.
+    #[error("more presentation contexts or transfer syntaxes than a PDU can hold")]
+    Contexts,
 }
 
 /// What the client waits for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
     /// No answer is due.
     Nothing,
@@ -125,16 +181,20 @@ pub struct ClientAssociation {
     settings: ClientSettings,
     /// What the server owes.
     waiting: Waiting,
+    /// When it has to be there.
+    deadline: Option<Instant>,
     /// The last call id used.
     call_id: u32,
-    /// The longest fragment that the server takes.
-    send_limit: u16,
+    /// What the bind agreed on.
+    agreed: Agreed,
     /// The answer that is not complete, and its byte order.
     answer: Option<(ByteOrder, BytesMut)>,
+    /// Calls given up whose answers may still come; none the server can add to.
+    orphans: Vec<u32>,
     /// What happened and was not asked for yet.
     events: VecDeque<ClientEvent>,
-    /// Whether the server broke the protocol.
-    broken: bool,
+    /// Why nothing more is taken or sent.
+    ended: Option<ProtocolError>,
     /// What is to be sent.
     transmit: Transmit,
 }
@@ -145,47 +205,64 @@ impl ClientAssociation {
         ClientAssociation {
             settings,
             waiting: Waiting::Nothing,
+            deadline: None,
             call_id: 0,
-            send_limit: fragment::MUST_RECV_FRAG,
+            agreed: Agreed {
+                group: 0,
+                max_xmit_frag: fragment::MUST_RECV_FRAG,
+                max_recv_frag: fragment::MUST_RECV_FRAG,
+                multiplexing: false,
+            },
             answer: None,
+            orphans: Vec::new(),
             events: VecDeque::new(),
-            broken: false,
+            ended: None,
             transmit: Transmit::default(),
         }
     }
 
     /// Sends a bind that offers `contexts`: id, interface, transfer syntaxes.
     ///
-    /// Answered by `Bound` or `Refused`.
-    pub fn bind(&mut self, contexts: &[(u16, SyntaxId, &[SyntaxId])]) {
-        self.waiting = Waiting::Bind {
-            offered: contexts.len(),
-        };
-        self.negotiate(PacketType::BIND, contexts);
+    /// `group` is the association group to join, 0 for a new one. Answered by
+    /// `Bound`, `Refused` or `Fault`.
+    pub fn bind(&mut self, now: Instant, group: u32, contexts: &[(u16, SyntaxId, &[SyntaxId])]) {
+        let offered = contexts.len();
+        if self.begin(now, Waiting::Bind { offered }) {
+            let flags = match self.settings.multiplexing {
+                true => PfcFlags::WHOLE.with(PfcFlags::CONC_MPX),
+                false => PfcFlags::WHOLE,
+            };
+            self.negotiate((PacketType::BIND, flags), group, contexts);
+        }
     }
 
     /// Sends an alter_context that offers more contexts.
     ///
-    /// Answered by `Bound` or `Fault`.
-    pub fn alter(&mut self, contexts: &[(u16, SyntaxId, &[SyntaxId])]) {
-        self.waiting = Waiting::Alter {
-            offered: contexts.len(),
-        };
-        self.negotiate(PacketType::ALTER_CONTEXT, contexts);
+    /// Answered by `Bound`, `Fault` or `Refused`.
+    pub fn alter(&mut self, now: Instant, contexts: &[(u16, SyntaxId, &[SyntaxId])]) {
+        let offered = contexts.len();
+        if self.begin(now, Waiting::Alter { offered }) {
+            let kind = (PacketType::ALTER_CONTEXT, PfcFlags::WHOLE);
+            self.negotiate(kind, self.agreed.group, contexts);
+        }
     }
 
     /// Sends a call on a bound context, in as many fragments as it takes.
     ///
-    /// Answered by `Response` or `Fault`. One call at a time: the one before
-    /// must have been answered.
-    pub fn call(&mut self, context_id: u16, opnum: u16, object: Option<Uuid>, stub: &[u8]) {
-        self.waiting = Waiting::Response;
-        let call_id = self.next_call_id();
+    /// Answered by `Response`, `Fault` or `Refused`.
+    pub fn call(
+        &mut self,
+        now: Instant,
+        context_id: u16,
+        opnum: u16,
+        object: Option<Uuid>,
+        stub: &[u8],
+    ) {
+        if !self.begin(now, Waiting::Response) {
+            return;
+        }
         let head = REQUEST_HEAD + object.map_or(0, |_| 16);
-        let object_flag = object.map_or(PfcFlags(0), |_| PfcFlags::OBJECT_UUID);
-        for piece in fragment::split(stub, self.send_limit, head) {
-            let flags = piece.flags | object_flag;
-            let header = Header::new(PacketType::REQUEST, flags, self.drep(), call_id);
+        for piece in fragment::split(stub, self.agreed.max_xmit_frag, head) {
             let request = Request {
                 alloc_hint: piece.alloc_hint,
                 context_id,
@@ -193,22 +270,57 @@ impl ClientAssociation {
                 object,
                 stub: piece.stub,
             };
-            Pdu::new(header, Body::Request(request)).encode(self.transmit.buffer());
+            self.put(PacketType::REQUEST, piece.flags, Body::Request(request));
         }
     }
 
-    /// Takes all whole PDUs out of `octets`; the rest stays.
-    pub fn receive(&mut self, octets: &mut BytesMut) {
-        while !self.broken {
-            let step = match frame::next(octets, |_| u16::MAX) {
-                Frame::Incomplete => return,
-                Frame::Bad(_, violation) => Err(ProtocolError::Frame(violation)),
-                Frame::Whole(header, pdu) => self.pdu(&header, &pdu),
-            };
-            if let Err(error) = step {
-                self.broken = true;
-                self.events.push_back(ClientEvent::Broken(error));
-            }
+    /// Asks the server to cancel the call under way: co_cancel; nothing when
+    /// there is none. Its answer is due all the same.
+    ///
+    /// # Source
+    /// C706 12.6.4.6.
+    pub fn cancel(&mut self) {
+        if self.waiting == Waiting::Response {
+            self.put(PacketType::CO_CANCEL, PfcFlags::WHOLE, Body::CoCancel);
+        }
+    }
+
+    /// Gives up the call under way: orphaned; nothing when there is none.
+    ///
+    /// No event tells of it any more: what still comes of its answer is dropped,
+    /// and another call may be made at once. A server that did not agree to
+    /// keep the connection (MS-RPCE 2.2.2.14) may close it.
+    ///
+    /// # Source
+    /// C706 12.6.4.8.
+    pub fn orphan(&mut self) {
+        if self.waiting == Waiting::Response {
+            self.put(PacketType::ORPHANED, PfcFlags::WHOLE, Body::Orphaned);
+            self.orphans.push(self.call_id);
+            self.answered();
+        }
+    }
+
+    /// Tells that the server's octets have come to their end, also within a PDU.
+    ///
+    /// Ends the association: with an event where an answer is due, else with the
+    /// next thing asked for.
+    pub fn peer_closed(&mut self) {
+        match self.waiting {
+            Waiting::Nothing => self.stop(ProtocolError::Closed),
+            _ => self.end(ProtocolError::Closed),
+        }
+    }
+
+    /// When the answer that is due has to be there.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Ends the association once the time for an answer is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.end(ProtocolError::Timeout);
         }
     }
 
@@ -226,116 +338,439 @@ impl ClientAssociation {
     pub fn transmitted(&mut self, len: usize) {
         self.transmit.advance(len);
     }
+}
 
-    /// The data representation of everything sent.
-    fn drep(&self) -> DataRepresentation {
-        self.settings.order.into()
+/// Octets of a request before its object UUID or stub.
+const REQUEST_HEAD: usize = 24;
+
+/// Octets of a bind or alter_context before its contexts.
+const BIND_HEAD: usize = 28;
+
+/// Octets of a context before its transfer syntaxes.
+const CONTEXT_HEAD: usize = 4 + SyntaxId::LEN;
+
+impl ClientAssociation {
+    /// Whether something may be asked for; then a new call id and the time for
+    /// its answer begin.
+    fn begin(&mut self, now: Instant, waiting: Waiting) -> bool {
+        match (self.ended, self.waiting) {
+            (Some(error), _) => self.events.push_back(ClientEvent::Broken(error)),
+            (None, Waiting::Nothing) => {
+                self.waiting = waiting;
+                // A timeout that no clock reaches is none.
+                self.deadline = now.checked_add(self.settings.answer_timeout);
+                // Binds, alter_contexts and calls share one row.
+                self.call_id = self.call_id.wrapping_add(1);
+                return true;
+            }
+            // Two calls under way would leave open whose answer it is.
+            (None, _) => self.end(ProtocolError::Busy),
+        }
+        false
     }
 
-    /// The next call id; bind, alter_context and calls share one row.
-    fn next_call_id(&mut self) -> u32 {
-        self.call_id = self.call_id.wrapping_add(1);
-        self.call_id
+    /// Nothing is due any more.
+    fn answered(&mut self) {
+        self.waiting = Waiting::Nothing;
+        self.deadline = None;
+        self.answer = None;
+    }
+
+    /// Nothing more is taken or sent.
+    fn stop(&mut self, error: ProtocolError) {
+        if self.ended.is_none() {
+            self.answered();
+            self.orphans = Vec::new();
+            self.transmit = Transmit::default();
+            self.ended = Some(error);
+        }
+    }
+
+    /// The same, told by an event.
+    fn end(&mut self, error: ProtocolError) {
+        self.stop(error);
+        self.events.push_back(ClientEvent::Broken(error));
+    }
+
+    /// Appends a PDU of the call under way.
+    fn put(&mut self, ptype: PacketType, flags: PfcFlags, body: Body<'_>) {
+        let drep = DataRepresentation::from(self.settings.order);
+        let header = Header::new(ptype, flags, drep, self.call_id);
+        Pdu::new(header, body).encode(self.transmit.buffer());
     }
 
     /// Appends a bind or alter_context.
-    fn negotiate(&mut self, ptype: PacketType, contexts: &[(u16, SyntaxId, &[SyntaxId])]) {
-        let mut list = ContextsBuf::new(self.settings.order);
-        for (id, interface, syntaxes) in contexts {
-            list.push(*id, *interface, syntaxes);
-        }
-        let call_id = self.next_call_id();
-        let header = Header::new(ptype, PfcFlags::WHOLE, self.drep(), call_id);
+    fn negotiate(
+        &mut self,
+        (ptype, flags): (PacketType, PfcFlags),
+        group: u32,
+        contexts: &[(u16, SyntaxId, &[SyntaxId])],
+    ) {
+        let Some(list) = list(self.settings.order, contexts) else {
+            return self.end(ProtocolError::Contexts);
+        };
         let bind = Bind {
             max_xmit_frag: self.settings.max_frag,
             max_recv_frag: self.settings.max_frag,
-            assoc_group_id: 0,
+            assoc_group_id: group,
             contexts: list.as_contexts(),
         };
         let body = match ptype {
             PacketType::BIND => Body::Bind(bind),
             _ => Body::AlterContext(bind),
         };
-        Pdu::new(header, body).encode(self.transmit.buffer());
+        self.put(ptype, flags, body);
     }
 }
 
-/// Octets of a request before its object UUID or stub.
-const REQUEST_HEAD: usize = 24;
-
-/// PDUs, one by one.
-impl ClientAssociation {
-    /// Takes one whole PDU.
-    fn pdu(&mut self, header: &Header, octets: &Bytes) -> Result<(), ProtocolError> {
-        let pdu = Pdu::decode(octets).map_err(ProtocolError::Decode)?;
-        if self.waiting == Waiting::Nothing {
-            return Err(ProtocolError::Unexpected(header.ptype));
+/// The contexts as they are sent; `None` when one PDU cannot hold them.
+fn list(order: ByteOrder, contexts: &[(u16, SyntaxId, &[SyntaxId])]) -> Option<ContextsBuf> {
+    let mut list = ContextsBuf::new(order);
+    let mut length = BIND_HEAD;
+    for (id, interface, syntaxes) in contexts {
+        length += CONTEXT_HEAD + syntaxes.len() * SyntaxId::LEN;
+        if length > usize::from(u16::MAX) || !list.push(*id, *interface, syntaxes) {
+            return None;
         }
-        if header.call_id != self.call_id {
-            return Err(ProtocolError::CallId {
-                expected: self.call_id,
-                found: header.call_id,
+    }
+    Some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::pdu::{BindAck, Fault, Response, ResultsBuf};
+    use crate::wire::status::{ContextResult, ProviderReason};
+
+    /// One context in NDR 2.0.
+    pub(super) const EPT: (u16, SyntaxId, &[SyntaxId]) = (0, SyntaxId::EPT, &[SyntaxId::NDR]);
+
+    /// The group of every server here.
+    const GROUP: u32 = 9;
+
+    pub(super) fn client() -> ClientAssociation {
+        ClientAssociation::new(ClientSettings::default())
+    }
+
+    /// A client whose bind was accepted; its call id was 1.
+    pub(super) fn bound(settings: ClientSettings, max_recv_frag: u16) -> ClientAssociation {
+        let mut client = ClientAssociation::new(settings);
+        client.bind(Instant::now(), 0, &[EPT]);
+        receive(&mut client, &accepted(1, max_recv_frag));
+        assert!(matches!(
+            client.poll_event(),
+            Some(ClientEvent::Bound { .. })
+        ));
+        sent(&mut client);
+        client
+    }
+
+    /// A client whose call 2 is under way.
+    pub(super) fn calling() -> ClientAssociation {
+        let mut client = bound(ClientSettings::default(), 5840);
+        client.call(Instant::now(), 0, 1, None, b"stub");
+        client
+    }
+
+    /// Hands octets over; all have to be taken.
+    pub(super) fn receive(client: &mut ClientAssociation, octets: &[u8]) {
+        let mut octets = BytesMut::from(octets);
+        client.receive(&mut octets);
+        assert!(octets.is_empty(), "{} octets left", octets.len());
+    }
+
+    /// All that is to be sent.
+    pub(super) fn sent(client: &mut ClientAssociation) -> Vec<u8> {
+        let octets = client.poll_transmit().unwrap_or_default().to_vec();
+        client.transmitted(octets.len());
+        octets
+    }
+
+    /// A PDU of a server.
+    pub(super) fn pdu(ptype: PacketType, flags: u8, call_id: u32, body: Body<'_>) -> Vec<u8> {
+        let drep = DataRepresentation::LITTLE;
+        let header = Header::new(ptype, PfcFlags(flags), drep, call_id);
+        let mut octets = Vec::new();
+        Pdu::new(header, body).encode(&mut octets);
+        octets
+    }
+
+    /// A bind_ack that accepts one context.
+    pub(super) fn accepted(call_id: u32, max_recv_frag: u16) -> Vec<u8> {
+        answered(PacketType::BIND_ACK, call_id, max_recv_frag, 1)
+    }
+
+    /// A bind_ack or alter_context_resp with so many acceptances.
+    pub(super) fn answered(ptype: PacketType, call_id: u32, frag: u16, count: usize) -> Vec<u8> {
+        let mut results = ResultsBuf::new(ByteOrder::Little);
+        for _ in 0..count {
+            results.push(ContextAnswer {
+                result: ContextResult::ACCEPTANCE,
+                reason: ProviderReason::NOT_SPECIFIED,
+                transfer_syntax: SyntaxId::NDR,
             });
         }
-        match (&pdu.body, &self.waiting) {
-            (Body::BindAck(ack), &Waiting::Bind { offered }) => {
-                self.send_limit = fragment::send_limit(ack.max_recv_frag, self.settings.max_frag);
-                self.bound(ack, offered)
-            }
-            (Body::AlterContextResp(ack), &Waiting::Alter { offered }) => self.bound(ack, offered),
-            (Body::BindNak(nak), Waiting::Bind { .. }) => {
-                self.done(ClientEvent::Refused(nak.reason))
-            }
-            (Body::Fault(fault), Waiting::Response | Waiting::Alter { .. }) => {
-                self.done(ClientEvent::Fault {
-                    status: fault.status,
-                    did_not_execute: header.flags.contains(PfcFlags::DID_NOT_EXECUTE),
-                })
-            }
-            (Body::Response(response), Waiting::Response) => self.fragment(header, response),
-            _ => Err(ProtocolError::Unexpected(header.ptype)),
-        }
-    }
-
-    /// Takes the results of a bind or alter_context.
-    fn bound(&mut self, ack: &BindAck<'_>, offered: usize) -> Result<(), ProtocolError> {
-        let results: Vec<_> = ack.results.iter().collect();
-        if results.len() != offered {
-            let found = results.len();
-            return Err(ProtocolError::Results { offered, found });
-        }
-        self.done(ClientEvent::Bound(results))
-    }
-
-    /// Takes one fragment of a response.
-    fn fragment(&mut self, header: &Header, response: &Response) -> Result<(), ProtocolError> {
-        let order = header.drep.order();
-        let first = header.flags.contains(PfcFlags::FIRST_FRAG);
-        let (begun, mut stub) = match (self.answer.take(), first) {
-            (None, true) => (order, BytesMut::new()),
-            (Some(answer), false) => answer,
-            _ => return Err(ProtocolError::Fragments),
+        let ack = BindAck {
+            max_xmit_frag: 4280,
+            max_recv_frag: frag,
+            assoc_group_id: GROUP,
+            secondary_address: b"135\0",
+            secondary_pad: &[0xde, 0xad],
+            results: results.as_results(),
         };
-        if begun != order {
-            return Err(ProtocolError::Fragments);
-        }
-        if stub.len() + response.stub.len() > self.settings.max_answer {
-            return Err(ProtocolError::TooLong(self.settings.max_answer));
-        }
-        stub.extend_from_slice(response.stub);
-        if !header.flags.contains(PfcFlags::LAST_FRAG) {
-            self.answer = Some((order, stub));
-            return Ok(());
-        }
-        let stub = stub.freeze();
-        self.done(ClientEvent::Response { order, stub })
+        let body = match ptype {
+            PacketType::BIND_ACK => Body::BindAck(ack),
+            _ => Body::AlterContextResp(ack),
+        };
+        pdu(ptype, 3, call_id, body)
     }
 
-    /// Tells an event; nothing is due any more.
-    fn done(&mut self, event: ClientEvent) -> Result<(), ProtocolError> {
-        self.waiting = Waiting::Nothing;
-        self.answer = None;
-        self.events.push_back(event);
-        Ok(())
+    /// A fragment of a response.
+    pub(super) fn response(call_id: u32, flags: u8, stub: &[u8]) -> Vec<u8> {
+        let response = Response {
+            alloc_hint: u32::MAX,
+            context_id: 0x7f,
+            cancel_count: 3,
+            reserved: 1,
+            stub,
+        };
+        pdu(
+            PacketType::RESPONSE,
+            flags,
+            call_id,
+            Body::Response(response),
+        )
+    }
+
+    /// A fault.
+    pub(super) fn fault(call_id: u32) -> Vec<u8> {
+        let fault = Fault::new(0, FaultStatus::OP_RNG_ERROR);
+        pdu(PacketType::FAULT, 0x23, call_id, Body::Fault(fault))
+    }
+
+    /// The packet type, flags and call id of all PDUs in `octets`.
+    fn heads(octets: &[u8]) -> Vec<(PacketType, u8, u32)> {
+        pdus(octets)
+            .iter()
+            .map(|pdu| (pdu.header.ptype, pdu.header.flags.0, pdu.header.call_id))
+            .collect()
+    }
+
+    /// All PDUs in `octets`.
+    fn pdus(mut octets: &[u8]) -> Vec<Pdu<'_>> {
+        let mut found = Vec::new();
+        while let Some(length) = Header::peek_frag_length(octets) {
+            let (pdu, rest) = octets.split_at(length.into());
+            found.push(Pdu::decode(pdu).unwrap());
+            octets = rest;
+        }
+        found
+    }
+
+    #[test]
+    fn a_bind_tells_order_sizes_group_and_multiplexing() {
+        for (multiplexing, flags) in [(false, 0x03), (true, 0x13)] {
+            let mut client = ClientAssociation::new(ClientSettings {
+                order: ByteOrder::Big,
+                max_frag: 4280,
+                multiplexing,
+                ..ClientSettings::default()
+            });
+            client.bind(Instant::now(), 7, &[EPT]);
+            let octets = sent(&mut client);
+            assert_eq!(heads(&octets), [(PacketType::BIND, flags, 1)]);
+            let Body::Bind(bind) = pdus(&octets)[0].body else {
+                panic!("no bind");
+            };
+            let sizes = (bind.max_xmit_frag, bind.max_recv_frag);
+            assert_eq!((sizes, bind.assoc_group_id), ((4280, 4280), 7));
+            assert_eq!(octets[4], 0, "big-endian");
+        }
+    }
+
+    #[test]
+    fn an_alter_context_names_the_group_of_the_bind() {
+        let mut client = bound(ClientSettings::default(), 5840);
+        client.alter(Instant::now(), &[EPT, EPT]);
+        let octets = sent(&mut client);
+        assert_eq!(heads(&octets), [(PacketType::ALTER_CONTEXT, 0x03, 2)]);
+        let Body::AlterContext(alter) = pdus(&octets)[0].body else {
+            panic!("no alter_context");
+        };
+        assert_eq!((alter.assoc_group_id, alter.contexts.len()), (GROUP, 2));
+    }
+
+    #[test]
+    fn a_call_goes_in_fragments_that_the_server_takes() {
+        let stub: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
+        for (told, longest) in [(5840, 5840), (1432, 1432), (2000, 2000), (0, 1432)]
+            .into_iter()
+            .chain([(1, 1432), (u16::MAX, 5840)])
+        {
+            for object in [None, Some(Uuid::from_u128(5))] {
+                let mut client = bound(ClientSettings::default(), told);
+                client.call(Instant::now(), 3, 4, object, &stub);
+                let octets = sent(&mut client);
+                let mut joined = Vec::<u8>::new();
+                for pdu in pdus(&octets) {
+                    assert!(pdu.header.frag_length <= longest, "{longest}: {pdu:?}");
+                    let Body::Request(request) = pdu.body else {
+                        panic!("no request");
+                    };
+                    let target = (request.context_id, request.opnum, request.object);
+                    assert_eq!(target, (3, 4, object));
+                    joined.extend(request.stub);
+                }
+                assert_eq!(joined, stub);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_asked_while_an_answer_is_due_ends_the_association() {
+        let asks: [fn(&mut ClientAssociation); 3] = [
+            |client| client.bind(Instant::now(), 0, &[EPT]),
+            |client| client.alter(Instant::now(), &[EPT]),
+            |client| client.call(Instant::now(), 0, 2, None, b""),
+        ];
+        for ask in asks {
+            let mut client = calling();
+            ask(&mut client);
+            assert_ended(&mut client, ProtocolError::Busy);
+        }
+    }
+
+    /// Asserts that the one event is the end, and that there is nothing after it.
+    #[track_caller]
+    pub(super) fn assert_ended(client: &mut ClientAssociation, error: ProtocolError) {
+        assert_eq!(client.poll_event(), Some(ClientEvent::Broken(error)));
+        assert_over(client);
+        client.call(Instant::now(), 0, 1, None, b"");
+        assert_eq!(client.poll_event(), Some(ClientEvent::Broken(error)));
+        assert_over(client);
+    }
+
+    /// Asserts that nothing is taken, sent, told or waited for.
+    #[track_caller]
+    pub(super) fn assert_over(client: &mut ClientAssociation) {
+        let answer = [response(2, 3, b"late"), accepted(1, 5840)].concat();
+        let mut octets = BytesMut::from(&answer[..]);
+        client.receive(&mut octets);
+        client.peer_closed();
+        client.cancel();
+        client.orphan();
+        assert_eq!(octets.len(), answer.len());
+        assert_eq!(client.poll_event(), None);
+        assert_eq!(client.poll_transmit(), None);
+        assert_eq!(client.poll_timeout(), None);
+    }
+
+    #[test]
+    fn cancel_and_orphaned_name_the_call_under_way() {
+        let mut client = calling();
+        sent(&mut client);
+        client.cancel();
+        client.orphan();
+        assert_eq!(
+            heads(&sent(&mut client)),
+            [(PacketType::CO_CANCEL, 3, 2), (PacketType::ORPHANED, 3, 2)]
+        );
+        assert_eq!(client.poll_timeout(), None);
+    }
+
+    #[test]
+    fn without_a_call_there_is_nothing_to_cancel_or_give_up() {
+        let mut binding = client();
+        binding.bind(Instant::now(), 0, &[EPT]);
+        for mut client in [client(), binding, bound(ClientSettings::default(), 5840)] {
+            sent(&mut client);
+            client.cancel();
+            client.orphan();
+            assert_eq!(client.poll_transmit(), None);
+        }
+    }
+
+    #[test]
+    fn an_answer_has_to_be_whole_in_time_whatever_comes_in_between() {
+        let start = Instant::now();
+        let time = ClientSettings::default().answer_timeout;
+        let mut client = bound(ClientSettings::default(), 5840);
+        assert_eq!(client.poll_timeout(), None);
+        client.call(start, 0, 1, None, b"");
+        receive(&mut client, &response(2, 1, b"part"));
+        assert_eq!(client.poll_timeout(), Some(start + time));
+        client.handle_timeout(start + time - Duration::from_nanos(1));
+        assert_eq!(client.poll_event(), None);
+        client.handle_timeout(start + time);
+        assert_ended(&mut client, ProtocolError::Timeout);
+    }
+
+    #[test]
+    fn binds_and_alter_contexts_have_a_deadline_too() {
+        let start = Instant::now();
+        let later = start + ClientSettings::default().answer_timeout;
+        let mut binding = client();
+        binding.bind(start, 0, &[EPT]);
+        let mut altering = bound(ClientSettings::default(), 5840);
+        altering.alter(start, &[EPT]);
+        for mut client in [binding, altering] {
+            assert_eq!(client.poll_timeout(), Some(later));
+            client.handle_timeout(later);
+            assert_ended(&mut client, ProtocolError::Timeout);
+        }
+    }
+
+    #[test]
+    fn a_timeout_that_no_clock_reaches_is_none() {
+        let mut client = ClientAssociation::new(ClientSettings {
+            answer_timeout: Duration::MAX,
+            ..ClientSettings::default()
+        });
+        client.bind(Instant::now(), 0, &[EPT]);
+        assert_eq!(client.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_end_of_the_stream_is_told_where_an_answer_is_due() {
+        let mut binding = client();
+        binding.bind(Instant::now(), 0, &[EPT]);
+        let mut altering = bound(ClientSettings::default(), 5840);
+        altering.alter(Instant::now(), &[EPT]);
+        let mut half = calling();
+        receive(&mut half, &response(2, 1, b"part"));
+        for mut client in [binding, altering, calling(), half] {
+            client.peer_closed();
+            assert_ended(&mut client, ProtocolError::Closed);
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_stream_is_told_to_who_asks_next_where_nothing_is_due() {
+        let mut orphaned = calling();
+        orphaned.orphan();
+        for mut client in [client(), bound(ClientSettings::default(), 5840), orphaned] {
+            client.peer_closed();
+            assert_over(&mut client);
+            client.bind(Instant::now(), 0, &[EPT]);
+            assert_ended(&mut client, ProtocolError::Closed);
+        }
+    }
+
+    #[test]
+    fn more_contexts_than_a_pdu_holds_are_not_sent() {
+        let syntaxes = [SyntaxId::NDR; 256];
+        let long = (0, SyntaxId::EPT, &syntaxes[..255]);
+        for contexts in [
+            vec![EPT; 256],
+            vec![(0, SyntaxId::EPT, &syntaxes[..])],
+            vec![long; 13],
+        ] {
+            let mut client = client();
+            client.bind(Instant::now(), 0, &contexts);
+            assert_ended(&mut client, ProtocolError::Contexts);
+        }
+        let mut client = client();
+        client.bind(Instant::now(), 0, &[long; 12]);
+        assert_eq!(pdus(&sent(&mut client)).len(), 1);
     }
 }
