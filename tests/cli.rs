@@ -234,7 +234,9 @@ fn a_refused_interface_tells_its_reason_by_name_and_number() {
     let refusing = serve(|stream| {
         let unknown = ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED;
         let mut results = ResultsBuf::new(ByteOrder::Little);
-        results.push(context_answer(ContextResult::PROVIDER_REJECTION, unknown));
+        for _ in 0..3 {
+            results.push(context_answer(ContextResult::PROVIDER_REJECTION, unknown));
+        }
         send(&stream, &answer(&read_pdu(&stream), ack(&results)));
         read_to_end(&stream);
     });
@@ -838,14 +840,19 @@ fn answer(asked: &[u8], (ptype, body): (PacketType, Body<'_>)) -> Vec<u8> {
     octets
 }
 
-/// A bind_ack that accepts.
+/// A bind_ack that accepts NDR 2.0, declines NDR64 and knows no features.
 fn accepted() -> (PacketType, Body<'static>) {
     static RESULTS: std::sync::LazyLock<ResultsBuf> = std::sync::LazyLock::new(|| {
+        let not_specified = ProviderReason::NOT_SPECIFIED;
+        let not_supported = ProviderReason::PROPOSED_TRANSFER_SYNTAXES_NOT_SUPPORTED;
         let mut results = ResultsBuf::new(ByteOrder::Little);
-        results.push(context_answer(
-            ContextResult::ACCEPTANCE,
-            ProviderReason::NOT_SPECIFIED,
-        ));
+        for (result, reason) in [
+            (ContextResult::ACCEPTANCE, not_specified),
+            (ContextResult::PROVIDER_REJECTION, not_supported),
+            (ContextResult::NEGOTIATE_ACK, not_specified),
+        ] {
+            results.push(context_answer(result, reason));
+        }
         results
     });
     ack(&RESULTS)

@@ -4,7 +4,9 @@
 use super::exit;
 use super::mistake::ArgumentError;
 use super::values::{Interface, Server, timeout};
+use crate::client::Encoding;
 use crate::client::ept::LookupQuery;
+use crate::wire::ByteOrder;
 use crate::wire::ept::VersionOption;
 use crate::wire::tower::ProtocolSequence;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -27,9 +29,51 @@ pub struct Arguments {
     #[arg(display_order = 100)]
     pub timeout: Duration,
 
+    /// Transfer syntax of the calls [default: either, as the server chooses]
+    #[arg(long, global = true, value_name = "SYNTAX", display_order = 101)]
+    pub transfer_syntax: Option<Syntax>,
+
+    /// Byte order of the calls; big means NDR 2.0 [default: little]
+    #[arg(long, global = true, value_name = "ORDER", display_order = 102)]
+    pub byte_order: Option<Order>,
+
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// How calls are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Syntax {
+    /// NDR 2.0
+    Ndr,
+    /// NDR64, which only knows little-endian
+    Ndr64,
+}
+
+/// Which octet of a number comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// The least significant one
+    Little,
+    /// The most significant one
+    Big,
+}
+
+impl Arguments {
+    /// How the calls are to be written.
+    ///
+    /// # Errors
+    /// NDR64 in big-endian, which there is not.
+    pub fn encoding(&self) -> Result<Encoding, ArgumentError> {
+        Ok(match (self.transfer_syntax, self.byte_order) {
+            (None, None | Some(Order::Little)) => Encoding::Any,
+            (Some(Syntax::Ndr), None | Some(Order::Little)) => Encoding::Ndr(ByteOrder::Little),
+            (None | Some(Syntax::Ndr), Some(Order::Big)) => Encoding::Ndr(ByteOrder::Big),
+            (Some(Syntax::Ndr64), None | Some(Order::Little)) => Encoding::Ndr64,
+            (Some(Syntax::Ndr64), Some(Order::Big)) => return Err(ArgumentError::BigNdr64),
+        })
+    }
 }
 
 /// The commands.

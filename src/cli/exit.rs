@@ -3,6 +3,7 @@
 use super::mistake::ArgumentError;
 use crate::client::{ClientError, Failure, Step};
 use crate::wire::binding::Binding;
+use crate::wire::status::ProviderReason;
 use crate::wire::{EptStatus, FaultStatus};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -141,11 +142,14 @@ fn hint(error: &ClientError) -> Option<&'static str> {
         Failure::Timeout => {
             "check that this port is the endpoint mapper's, or give more time with --timeout"
         }
-        Failure::Broken(_) | Failure::Closed if error.step == Step::Bind => {
+        Failure::Broken(_) | Failure::Closed | Failure::Shutdown if error.step == Step::Bind => {
             "the server may limit connections, or this port may not be the endpoint mapper's"
         }
         Failure::Protocol(_) | Failure::Decode(_) if error.step == Step::Bind => {
             "check that this port is the endpoint mapper's: what listens there speaks otherwise"
+        }
+        Failure::Rejected(_, ProviderReason::PROPOSED_TRANSFER_SYNTAXES_NOT_SUPPORTED) => {
+            "epm offers NDR 2.0 and NDR64 unless --transfer-syntax or --byte-order tells otherwise"
         }
         Failure::Rejected(..) => "check that this port is the endpoint mapper's",
         Failure::Fault(FaultStatus::ACCESS_DENIED) | Failure::Status(EptStatus::ACCESS_DENIED) => {
@@ -161,7 +165,7 @@ fn hint(error: &ClientError) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::status::{ContextResult, ProviderReason, RejectReason};
+    use crate::wire::status::{ContextResult, RejectReason};
     use crate::wire::tower::ProtocolSequence;
 
     /// An error of a server that was asked.

@@ -5,8 +5,8 @@ use super::exit::{CommandError, Outcome};
 use super::export::Export;
 use super::render::{self, Described, Table, TowerDocument, named};
 use super::values::Server;
-use crate::client::Mapper;
 use crate::client::ept::{FoundEntry, LookupQuery};
+use crate::client::{Encoding, Mapper};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -53,11 +53,16 @@ struct EntryDocument<'a> {
 
 impl Lookup {
     /// Asks, and prints what was found.
-    pub async fn run(&self, deadline: Instant) -> Result<Outcome, CommandError> {
+    pub async fn run(
+        &self,
+        encoding: Encoding,
+        deadline: Instant,
+    ) -> Result<Outcome, CommandError> {
         let query = self.query()?;
         let Server(server) = self.server.clone().unwrap_or_default();
         let failed = CommandError::of(&server);
-        let mut mapper = Mapper::connect(&server, deadline).await.map_err(&failed)?;
+        let connected = Mapper::connect(&server, encoding, deadline).await;
+        let mut mapper = connected.map_err(&failed)?;
         let found = mapper.lookup(&query).await.map_err(&failed)?;
         if found.is_empty() && !self.json {
             let mapper = render::reached(mapper.peer());

@@ -3,7 +3,7 @@
 use super::args::Map;
 use super::exit::{CommandError, Outcome};
 use super::render::{self, Described, Table, TowerDocument};
-use crate::client::Mapper;
+use crate::client::{Encoding, Mapper};
 use crate::wire::SyntaxId;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -36,11 +36,16 @@ struct Document {
 
 impl Map {
     /// Asks for each protocol sequence, and prints what was found.
-    pub async fn run(&self, deadline: Instant) -> Result<Outcome, CommandError> {
+    pub async fn run(
+        &self,
+        encoding: Encoding,
+        deadline: Instant,
+    ) -> Result<Outcome, CommandError> {
         let interface = self.interface.id()?;
         let server = &self.server.0;
         let failed = CommandError::of(server);
-        let mut mapper = Mapper::connect(server, deadline).await.map_err(&failed)?;
+        let connected = Mapper::connect(server, encoding, deadline).await;
+        let mut mapper = connected.map_err(&failed)?;
         let mut found = Vec::new();
         for &protseq in &self.protseq {
             let towers = mapper

@@ -54,6 +54,9 @@ pub enum ArgumentError {
     /// An interface whose version is needed, and neither given nor known.
     #[error("which version? Write it behind the interface: {0}:1.0")]
     NoVersion(Uuid),
+    /// NDR64 in a byte order that it does not know.
+    #[error("NDR64 is little-endian: leave --byte-order big away, or write --transfer-syntax ndr")]
+    BigNdr64,
     /// What is no time to wait.
     #[error("write seconds or milliseconds, up to a day: 10, 10s or 500ms")]
     Timeout,

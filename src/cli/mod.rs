@@ -60,10 +60,11 @@ fn end(result: Result<Outcome, CommandError>) -> ExitCode {
 /// Runs the command.
 fn run(arguments: &Arguments) -> Result<Outcome, CommandError> {
     let timeout = arguments.timeout;
+    let encoding = arguments.encoding()?;
     match &arguments.command {
-        Command::Lookup(lookup) => within(timeout, async |deadline| lookup.run(deadline).await),
-        Command::Map(map) => within(timeout, async |deadline| map.run(deadline).await),
-        Command::Mgmt(mgmt) => within(timeout, async |deadline| mgmt.run(deadline).await),
+        Command::Lookup(lookup) => within(timeout, async |end| lookup.run(encoding, end).await),
+        Command::Map(map) => within(timeout, async |end| map.run(encoding, end).await),
+        Command::Mgmt(mgmt) => within(timeout, async |end| mgmt.run(encoding, end).await),
         Command::Completions { shell } => documents::completions(*shell),
         Command::Man { dir } => documents::man(dir.as_deref()),
     }

@@ -1,38 +1,70 @@
-//! One connection to a server: connect, bind, call.
+//! One connection to a server, bound to one interface: calls.
 
-use super::{Attempt, ClientError, Failure, Step, resolve};
-use crate::proto::{ClientAssociation, ClientEvent, ClientSettings, ProtocolError};
+use super::connection::Connection;
+use super::{ClientError, Failure, Step};
+use crate::proto::{ClientEvent, ProtocolError};
 use crate::wire::binding::Binding;
-use crate::wire::pdu::PacketType;
+use crate::wire::pdu::{ContextAnswer, PacketType, bind_time_syntax};
 use crate::wire::status::ContextResult;
-use crate::wire::{ByteOrder, DecodeError, Input, Output, SyntaxId};
-use bytes::{Bytes, BytesMut};
-use std::io;
+use crate::wire::{ByteOrder, DecodeError, Input, Output, SyntaxId, TransferSyntax, ndr};
+use bytes::Bytes;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-/// The id of the one presentation context.
-const CONTEXT: u16 = 0;
+/// How a client's stubs are to be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// NDR 2.0 and NDR64 are offered, both little-endian, and the bind time
+    /// features, as Windows' client does it; the server chooses.
+    #[default]
+    Any,
+    /// NDR 2.0 and nothing else.
+    Ndr(ByteOrder),
+    /// NDR64 and nothing else; always little-endian (MS-RPCE 2.2.5).
+    Ndr64,
+}
 
-/// Room for one read, in octets: more than a fragment of the usual size.
-const READ: usize = 8192;
+impl Encoding {
+    /// The byte order of all that is sent.
+    fn order(self) -> ByteOrder {
+        match self {
+            Encoding::Any | Encoding::Ndr64 => ByteOrder::Little,
+            Encoding::Ndr(order) => order,
+        }
+    }
 
-/// A connection to an RPC server, bound to one interface in NDR 2.0.
+    /// What is offered, each in a context of its own; the place in this list is
+    /// the context's id.
+    fn offered(self) -> &'static [SyntaxId] {
+        const FEATURES: SyntaxId = bind_time_syntax(KEEP_CONNECTION_ON_ORPHAN);
+        match self {
+            Encoding::Any => &[SyntaxId::NDR, SyntaxId::NDR64, FEATURES],
+            Encoding::Ndr(_) => &[SyntaxId::NDR],
+            Encoding::Ndr64 => &[SyntaxId::NDR64],
+        }
+    }
+}
+
+/// The bind time feature of this client: it goes on with a connection on which
+/// it gave up a call.
 ///
-/// After an error other than a fault the connection is of no more use.
+/// # Source
+/// MS-RPCE 2.2.2.14.
+const KEEP_CONNECTION_ON_ORPHAN: u64 = 2;
+
+/// A connection to an RPC server, bound to one interface.
+///
+/// A call that is no longer waited for is given up: the next one gets its own
+/// answer. After an error other than a fault the connection is of no more use.
 pub struct Client {
     /// The connection.
-    stream: TcpStream,
-    /// The address that it goes to.
-    peer: SocketAddr,
-    /// What is said on it.
-    association: ClientAssociation,
-    /// What was received and not yet taken.
-    incoming: BytesMut,
-    /// When everything has to be over.
-    deadline: Instant,
+    connection: Connection,
+    /// The presentation context that was accepted.
+    context: u16,
+    /// The byte order of requests.
+    order: ByteOrder,
+    /// How stubs are written in it.
+    syntax: TransferSyntax,
 }
 
 /// The stub of a response.
@@ -40,16 +72,13 @@ pub struct Client {
 pub struct Reply {
     /// The byte order that it is written in.
     pub order: ByteOrder,
+    /// The transfer syntax that it is written in.
+    pub syntax: TransferSyntax,
     /// Its octets.
     pub stub: Bytes,
 }
 
 impl Reply {
-    /// The stub as a decoder wants it.
-    pub fn input(&self) -> Input<'_> {
-        Input::new(&self.stub, self.order)
-    }
-
     /// Decodes the stub.
     ///
     /// # Errors
@@ -58,60 +87,45 @@ impl Reply {
         &'a self,
         decoder: impl FnOnce(Input<'a>) -> Result<T, DecodeError>,
     ) -> Result<T, ClientError> {
-        decoder(self.input()).map_err(|error| ClientError::new(Step::Call, error.into()))
+        ndr::stub(&self.stub, self.order, self.syntax)
+            .and_then(decoder)
+            .map_err(|error| ClientError::new(Step::Call, error.into()))
     }
 }
 
 impl Client {
-    /// Connects to the server of a binding.
+    /// Connects to the server of a binding and binds to an interface.
     ///
-    /// The addresses of its name are tried in turn, each for its share of the
-    /// time that is left. The deadline holds for all that is done with the
-    /// connection.
+    /// The deadline holds for all that is done with the connection.
     ///
     /// # Errors
-    /// At step `Resolve` or `Connect`.
-    pub async fn connect(binding: &Binding, deadline: Instant) -> Result<Client, ClientError> {
-        let addresses = resolve::addresses(binding, deadline).await?;
-        let (stream, peer) = reach(&addresses, deadline)
-            .await
-            .map_err(|attempts| ClientError::new(Step::Connect, Failure::Unreachable(attempts)))?;
-        let unusable = |error| ClientError::new(Step::Connect, Failure::Broken(error));
-        stream.set_nodelay(true).map_err(unusable)?;
+    /// At step `Resolve`, `Connect` or `Bind`; `Refused`, `Rejected` and `Fault`
+    /// when the server does not want to.
+    pub async fn connect(
+        binding: &Binding,
+        interface: SyntaxId,
+        encoding: Encoding,
+        deadline: Instant,
+    ) -> Result<Client, ClientError> {
+        let order = encoding.order();
+        let mut connection = Connection::open(binding, order, deadline).await?;
+        let (context, syntax) = bind(&mut connection, interface, encoding).await?;
         Ok(Client {
-            stream,
-            peer,
-            association: ClientAssociation::new(ClientSettings::default()),
-            incoming: BytesMut::new(),
-            deadline,
+            connection,
+            context,
+            order,
+            syntax,
         })
     }
 
     /// The address that the server was reached at.
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        self.connection.peer()
     }
 
-    /// Binds to an interface, as the only context of the connection.
-    ///
-    /// # Errors
-    /// At step `Bind`; `Refused` and `Rejected` when the server does not want to.
-    pub async fn bind(&mut self, interface: SyntaxId) -> Result<(), ClientError> {
-        let now = Instant::now().into_std();
-        self.association
-            .bind(now, 0, &[(CONTEXT, interface, &[SyntaxId::NDR])]);
-        let failure = match self.event(Step::Bind).await? {
-            ClientEvent::Bound { answers, .. } => match answers.first() {
-                Some(answer) if answer.result == ContextResult::ACCEPTANCE => return Ok(()),
-                Some(answer) => Failure::Rejected(answer.result, answer.reason),
-                None => Failure::Protocol(ProtocolError::Results {
-                    offered: 1,
-                    found: 0,
-                }),
-            },
-            other => failure(other),
-        };
-        Err(ClientError::new(Step::Bind, failure))
+    /// The transfer syntax that was agreed on.
+    pub fn syntax(&self) -> TransferSyntax {
+        self.syntax
     }
 
     /// Calls an operation of the interface; `encode` writes the request's stub.
@@ -124,40 +138,64 @@ impl Client {
         encode: impl FnOnce(&mut Output),
     ) -> Result<Reply, ClientError> {
         let mut stub = Vec::new();
-        encode(&mut Output::new(&mut stub, ByteOrder::Little));
-        let now = Instant::now().into_std();
-        self.association.call(now, CONTEXT, opnum, None, &stub);
-        match self.event(Step::Call).await? {
-            ClientEvent::Response { order, stub } => Ok(Reply { order, stub }),
+        encode(&mut Output::stub(&mut stub, self.order, self.syntax));
+        let context = self.context;
+        let event = self
+            .connection
+            .ask(Step::Call, |association, now| {
+                association.call(now, context, opnum, None, &stub)
+            })
+            .await?;
+        match event {
+            ClientEvent::Response { order, stub } => Ok(Reply {
+                order,
+                syntax: self.syntax,
+                stub,
+            }),
             other => Err(ClientError::new(Step::Call, failure(other))),
         }
     }
+}
 
-    /// The next thing that happens, waited for until the deadline.
-    async fn event(&mut self, step: Step) -> Result<ClientEvent, ClientError> {
-        timeout_at(self.deadline, self.exchange())
-            .await
-            .unwrap_or(Err(Failure::Timeout))
-            .map_err(|failure| ClientError::new(step, failure))
-    }
+/// Offers what the encoding says; gives the context to call on.
+async fn bind(
+    connection: &mut Connection,
+    interface: SyntaxId,
+    encoding: Encoding,
+) -> Result<(u16, TransferSyntax), ClientError> {
+    let elements = (0..).zip(encoding.offered().chunks(1));
+    let contexts: Vec<_> = elements.map(|(id, one)| (id, interface, one)).collect();
+    let event = connection
+        .ask(Step::Bind, |association, now| {
+            association.bind(now, 0, &contexts)
+        })
+        .await?;
+    let chosen = match event {
+        ClientEvent::Bound { answers, .. } => chosen(encoding, &answers),
+        other => Err(failure(other)),
+    };
+    chosen.map_err(|failure| ClientError::new(Step::Bind, failure))
+}
 
-    /// Sends what is due, then reads until something has happened.
-    async fn exchange(&mut self) -> Result<ClientEvent, Failure> {
-        loop {
-            while let Some(octets) = self.association.poll_transmit() {
-                let len = octets.len();
-                self.stream.write_all(octets).await?;
-                self.association.transmitted(len);
-            }
-            if let Some(event) = self.association.poll_event() {
-                return Ok(event);
-            }
-            self.incoming.reserve(READ);
-            if self.stream.read_buf(&mut self.incoming).await? == 0 {
-                return Err(Failure::Closed);
-            }
-            self.association.receive(&mut self.incoming);
+/// The first context that was accepted, and its transfer syntax.
+///
+/// The answer to the features changes nothing: a server that does not keep the
+/// connection behind a call given up closes it.
+fn chosen(encoding: Encoding, answers: &[ContextAnswer]) -> Result<(u16, TransferSyntax), Failure> {
+    let syntaxes = encoding.offered().iter().map(|id| TransferSyntax::of(*id));
+    let contexts = (0..).zip(syntaxes).zip(answers);
+    let mut contexts = contexts.filter_map(|((id, syntax), answer)| Some((id, syntax?, answer)));
+    let accepted = contexts.find(|(_, _, answer)| answer.result == ContextResult::ACCEPTANCE);
+    match (accepted, answers.first()) {
+        (Some((id, syntax, answer)), _) if answer.transfer_syntax == syntax.id() => {
+            Ok((id, syntax))
         }
+        (Some((_, _, answer)), _) => Err(Failure::Syntax(answer.transfer_syntax)),
+        (None, Some(answer)) => Err(Failure::Rejected(answer.result, answer.reason)),
+        (None, None) => Err(Failure::Protocol(ProtocolError::Results {
+            offered: encoding.offered().len(),
+            found: 0,
+        })),
     }
 }
 
@@ -166,86 +204,250 @@ fn failure(event: ClientEvent) -> Failure {
     match event {
         ClientEvent::Refused(reason) => Failure::Refused(reason),
         ClientEvent::Fault { status, .. } => Failure::Fault(status),
-        ClientEvent::Broken(error) => Failure::Protocol(error),
+        ClientEvent::Broken(error) => error.into(),
         ClientEvent::Bound { .. } => ProtocolError::Unexpected(PacketType::BIND_ACK).into(),
         ClientEvent::Response { .. } => ProtocolError::Unexpected(PacketType::RESPONSE).into(),
     }
 }
 
-/// Connects to the first address that takes it, in their order.
-///
-/// Each has its share of the time left, so that one that answers nothing does
-/// not use up the time of the next.
-async fn reach(
-    addresses: &[SocketAddr],
-    deadline: Instant,
-) -> Result<(TcpStream, SocketAddr), Vec<Attempt>> {
-    let mut attempts = Vec::new();
-    for (&address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
-        let now = Instant::now();
-        let share = deadline.saturating_duration_since(now) / left;
-        let error = match timeout_at(now + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok((stream, address)),
-            Ok(Err(error)) => error,
-            Err(_) => io::ErrorKind::TimedOut.into(),
-        };
-        attempts.push(Attempt { address, error });
-    }
-    Err(attempts)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{Answer, Asked, Fake, assert_fails, generous};
+    use super::super::fake::{Answer, Asked, Fake, assert_fails, context_answer, generous, part};
     use super::*;
-    use crate::wire::FaultStatus;
+    use crate::wire::pdu::{Body, Header, Pdu, PfcFlags};
     use crate::wire::status::{ProviderReason, RejectReason};
-    use std::net::TcpListener;
+    use crate::wire::{DataRepresentation, FaultStatus};
+    use std::sync::mpsc;
+
+    const NDR: SyntaxId = SyntaxId::NDR;
+    const NDR64: SyntaxId = SyntaxId::NDR64;
+    const LITTLE: Encoding = Encoding::Ndr(ByteOrder::Little);
+    const BIG: Encoding = Encoding::Ndr(ByteOrder::Big);
 
     /// A connection to a server for tests.
-    async fn connected(fake: &Fake) -> Client {
-        Client::connect(&fake.binding, generous()).await.unwrap()
+    async fn connected(fake: &Fake, encoding: Encoding) -> Result<Client, ClientError> {
+        Client::connect(&fake.binding, SyntaxId::EPT, encoding, generous()).await
     }
 
-    /// A connection bound to the mapper's interface.
+    /// A connection that the server accepts.
     async fn bound(fake: &Fake) -> Client {
-        let mut client = connected(fake).await;
-        client.bind(SyntaxId::EPT).await.unwrap();
-        client
+        connected(fake, Encoding::Any).await.unwrap()
+    }
+
+    /// A PDU that answers call `call_id`.
+    fn pdu(ptype: PacketType, flags: PfcFlags, call_id: u32, body: Body<'_>) -> Vec<u8> {
+        let header = Header::new(ptype, flags, DataRepresentation::LITTLE, call_id);
+        let mut octets = Vec::new();
+        Pdu::new(header, body).encode(&mut octets);
+        octets
+    }
+
+    /// A response to the call behind the bind.
+    fn response(call_id: u32, flags: PfcFlags, stub: &[u8]) -> Vec<u8> {
+        pdu(
+            PacketType::RESPONSE,
+            flags,
+            call_id,
+            Body::Response(part(stub)),
+        )
     }
 
     #[tokio::test]
-    async fn a_call_is_answered() {
-        let fake = Fake::bound(|opnum, stub| {
-            assert_eq!((opnum, stub.octets()), (7, &[1, 2][..]));
-            Answer::Response(vec![3, 4, 5], 1)
-        });
-        let mut client = bound(&fake).await;
-        let reply = client.call(7, |out| out.octets(&[1, 2])).await.unwrap();
-        assert_eq!(
-            (reply.order, &*reply.stub),
-            (ByteOrder::Little, &[3, 4, 5][..])
-        );
+    async fn what_is_offered_and_in_which_order_the_encoding_tells() {
+        let features = bind_time_syntax(KEEP_CONNECTION_ON_ORPHAN);
+        for (encoding, order, offered) in [
+            (
+                Encoding::Any,
+                ByteOrder::Little,
+                &[NDR, NDR64, features][..],
+            ),
+            (LITTLE, ByteOrder::Little, &[NDR]),
+            (BIG, ByteOrder::Big, &[NDR]),
+            (Encoding::Ndr64, ByteOrder::Little, &[NDR64]),
+        ] {
+            let (send, asked) = mpsc::channel();
+            let fake = Fake::serve(move |asked| match asked {
+                Asked::Bind(order, contexts) => {
+                    send.send((order, contexts.concat())).unwrap();
+                    Answer::Accept(&[NDR, NDR64])
+                }
+                _ => Answer::Close,
+            });
+            connected(&fake, encoding).await.unwrap();
+            assert_eq!(asked.recv().unwrap(), (order, offered.to_vec()));
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_go_on_the_context_that_was_accepted() {
+        for (encoding, taken, syntax, order) in [
+            (
+                Encoding::Any,
+                &[NDR][..],
+                TransferSyntax::Ndr,
+                ByteOrder::Little,
+            ),
+            (
+                Encoding::Any,
+                &[NDR64],
+                TransferSyntax::Ndr64,
+                ByteOrder::Little,
+            ),
+            (
+                Encoding::Any,
+                &[NDR, NDR64],
+                TransferSyntax::Ndr,
+                ByteOrder::Little,
+            ),
+            (
+                Encoding::Ndr64,
+                &[NDR64],
+                TransferSyntax::Ndr64,
+                ByteOrder::Little,
+            ),
+            (
+                LITTLE,
+                &[NDR, NDR64],
+                TransferSyntax::Ndr,
+                ByteOrder::Little,
+            ),
+            (BIG, &[NDR], TransferSyntax::Ndr, ByteOrder::Big),
+        ] {
+            let fake = Fake::bound_in(taken, move |opnum, stub| {
+                assert_eq!((opnum, stub.syntax(), stub.order()), (7, syntax, order));
+                assert_eq!(stub.octets(), [1, 2]);
+                Answer::Response(vec![3, 4, 5], 1)
+            });
+            let mut client = connected(&fake, encoding).await.unwrap();
+            assert_eq!(client.syntax(), syntax);
+            let written = |out: &mut Output| {
+                assert_eq!((out.syntax(), out.order()), (syntax, order));
+                out.octets(&[1, 2]);
+            };
+            let reply = client.call(7, written).await.unwrap();
+            assert_eq!(
+                (reply.order, reply.syntax, &*reply.stub),
+                (order, syntax, &[3, 4, 5][..])
+            );
+        }
     }
 
     #[tokio::test]
     async fn refusals_tell_the_step_and_the_reason() {
         let nak = Fake::serve(|_| Answer::Nak(RejectReason::LOCAL_LIMIT_EXCEEDED));
-        let refused = connected(&nak).await.bind(SyntaxId::EPT).await;
+        let refused = connected(&nak, Encoding::Any).await;
         assert_fails(refused, Step::Bind, |failure| {
             matches!(
                 failure,
                 Failure::Refused(RejectReason::LOCAL_LIMIT_EXCEEDED)
             )
         });
-        let unknown = ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED;
-        let reject = Fake::serve(move |_| Answer::Reject(unknown));
-        let rejected = connected(&reject).await.bind(SyntaxId::EPT).await;
+        let reject = Fake::serve(|_| Answer::Reject(ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED));
+        let rejected = connected(&reject, Encoding::Any).await;
         assert_fails(rejected, Step::Bind, |failure| {
             matches!(
                 failure,
-                Failure::Rejected(ContextResult::PROVIDER_REJECTION, _)
+                Failure::Rejected(
+                    ContextResult::PROVIDER_REJECTION,
+                    ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED
+                )
             )
+        });
+        let fault = Fake::serve(|_| Answer::Fault(FaultStatus::ACCESS_DENIED));
+        let faulted = connected(&fault, Encoding::Any).await;
+        assert_fails(faulted, Step::Bind, |failure| {
+            matches!(failure, Failure::Fault(FaultStatus::ACCESS_DENIED))
+        });
+    }
+
+    #[tokio::test]
+    async fn a_transfer_syntax_that_was_demanded_is_not_replaced() {
+        for (encoding, taken) in [(Encoding::Ndr64, &[NDR]), (LITTLE, &[NDR64])] {
+            let fake = Fake::bound_in(taken, |_, _| Answer::Close);
+            assert_fails(connected(&fake, encoding).await, Step::Bind, |failure| {
+                matches!(
+                    failure,
+                    Failure::Rejected(_, ProviderReason::PROPOSED_TRANSFER_SYNTAXES_NOT_SUPPORTED)
+                )
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn results_out_of_place_are_no_context_to_call_on() {
+        let accepted = |syntax| context_answer(ContextResult::ACCEPTANCE, 0, syntax);
+        let rejected = context_answer(
+            ContextResult::PROVIDER_REJECTION,
+            2,
+            ContextAnswer::NO_SYNTAX,
+        );
+        type Expected = fn(&Failure) -> bool;
+        let cases: [(Vec<ContextAnswer>, Expected); 4] = [
+            // NDR64 for the context that offered NDR 2.0.
+            (vec![accepted(NDR64), rejected, rejected], |failure| {
+                matches!(failure, Failure::Syntax(NDR64))
+            }),
+            (
+                vec![accepted(ContextAnswer::NO_SYNTAX), rejected, rejected],
+                |failure| matches!(failure, Failure::Syntax(_)),
+            ),
+            // The features are no transfer syntax.
+            (
+                vec![
+                    rejected,
+                    rejected,
+                    accepted(bind_time_syntax(KEEP_CONNECTION_ON_ORPHAN)),
+                ],
+                |failure| matches!(failure, Failure::Rejected(..)),
+            ),
+            (vec![accepted(NDR)], |failure| {
+                matches!(
+                    failure,
+                    Failure::Protocol(ProtocolError::Results {
+                        offered: 3,
+                        found: 1
+                    })
+                )
+            }),
+        ];
+        for (results, expected) in cases {
+            let fake = Fake::serve(move |_| Answer::Results(results.clone(), 5840));
+            let bound = connected(&fake, Encoding::Any).await;
+            assert_fails(bound, Step::Bind, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_call_goes_in_fragments_that_the_server_takes() {
+        for most in [1432, 2048, 5840] {
+            let fake = Fake::serve(move |asked| match asked {
+                Asked::Bind(..) => {
+                    let accepted = context_answer(ContextResult::ACCEPTANCE, 0, NDR);
+                    Answer::Results(vec![accepted], most)
+                }
+                Asked::Call(_, stub) => Answer::Response(stub.octets().to_vec(), 999),
+                _ => Answer::Silence,
+            });
+            let stub: Vec<u8> = (0..50_000u32).map(|n| n as u8).collect();
+            let mut client = connected(&fake, LITTLE).await.unwrap();
+            let reply = client.call(1, |out| out.octets(&stub)).await.unwrap();
+            assert_eq!(reply.stub, stub);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_ndr64_and_big_endian_does_not_decode() {
+        let fake = Fake::bound_in(&[NDR64], |_, _| {
+            let mut octets = response(2, PfcFlags::WHOLE, b"");
+            octets[4] = 0;
+            octets[8..10].reverse();
+            octets[12..16].reverse();
+            Answer::Octets(octets)
+        });
+        let reply = bound(&fake).await.call(1, |_| ()).await.unwrap();
+        let decoded = reply.decode(|stub| Ok(stub.left()));
+        assert_fails(decoded, Step::Call, |failure| {
+            matches!(failure, Failure::Decode(_))
         });
     }
 
@@ -265,45 +467,92 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn octets_that_are_no_rpc_break_the_protocol() {
-        let fake = Fake::serve(|_| Answer::Octets(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
-        let garbage = connected(&fake).await.bind(SyntaxId::EPT).await;
-        assert_fails(garbage, Step::Bind, |failure| {
-            matches!(failure, Failure::Protocol(_))
+    async fn a_fault_before_the_call_was_sent_is_told_although_the_server_closes() {
+        let fake = Fake::serve(|asked| match asked {
+            Asked::Bind(..) => Answer::Accept(&[NDR]),
+            Asked::Part(1) => Answer::Fault(FaultStatus::ACCESS_DENIED),
+            // With octets unread, which resets the connection.
+            _ => Answer::Close,
+        });
+        let mut client = bound(&fake).await;
+        let long = vec![0; 16 << 20];
+        let fault = client.call(1, |out| out.octets(&long)).await;
+        assert_fails(fault, Step::Call, |failure| {
+            matches!(failure, Failure::Fault(FaultStatus::ACCESS_DENIED))
         });
     }
 
     #[tokio::test]
-    async fn a_server_that_closes_is_told_from_one_that_waits() {
+    async fn a_call_no_longer_waited_for_is_given_up_and_the_next_gets_its_own_answer() {
+        let (send, orphaned) = mpsc::channel();
+        let fake = Fake::serve(move |asked| match asked {
+            Asked::Bind(..) => Answer::Accept(&[NDR]),
+            Asked::Call(1, _) => Answer::Silence,
+            Asked::Orphaned => {
+                send.send(()).unwrap();
+                Answer::Octets(response(2, PfcFlags::WHOLE, b"of the first"))
+            }
+            _ => Answer::Response(b"of the second".to_vec(), 100),
+        });
+        let mut client = bound(&fake).await;
+        let first = client.call(1, |_| ());
+        assert!(
+            tokio::time::timeout_at(Instant::now(), first)
+                .await
+                .is_err()
+        );
+        let reply = client.call(2, |_| ()).await.unwrap();
+        assert_eq!(reply.stub, "of the second");
+        orphaned.recv().unwrap();
+    }
+
+    #[tokio::test]
+    async fn octets_that_are_no_rpc_break_the_protocol() {
+        let fake = Fake::serve(|_| Answer::Octets(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
+        let garbage = connected(&fake, Encoding::Any).await;
+        assert_fails(garbage, Step::Bind, |failure| {
+            matches!(failure, Failure::Protocol(ProtocolError::Frame(_)))
+        });
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_is_told_as_such() {
+        let fake = Fake::bound(|_, _| {
+            let shutdown = pdu(PacketType::SHUTDOWN, PfcFlags::WHOLE, 0, Body::Shutdown);
+            Answer::Octets(shutdown)
+        });
+        let ended = bound(&fake).await.call(1, |_| ()).await;
+        assert_fails(ended, Step::Call, |failure| {
+            matches!(failure, Failure::Shutdown)
+        });
+    }
+
+    #[tokio::test]
+    async fn a_server_that_closes_is_told_and_told_again() {
         let closing = Fake::serve(|_| Answer::Close);
-        let closed = connected(&closing).await.bind(SyntaxId::EPT).await;
+        let closed = connected(&closing, Encoding::Any).await;
         assert_fails(closed, Step::Bind, |failure| {
             matches!(failure, Failure::Closed | Failure::Broken(_))
         });
-        let waiting = Fake::serve(|asked| match asked {
-            Asked::Bind => Answer::Accept,
-            Asked::Call(..) => Answer::Silence,
+        let half = Fake::serve(|asked| match asked {
+            Asked::Bind(..) => Answer::Accept(&[NDR]),
+            Asked::Call(1, _) => {
+                Answer::Octets(response(2, PfcFlags::WHOLE, b"cut")[..20].to_vec())
+            }
+            _ => Answer::Close,
         });
-        let mut client = bound(&waiting).await;
-        client.deadline = Instant::now();
-        let waited = client.call(1, |_| ()).await;
-        assert_fails(waited, Step::Call, |failure| {
-            matches!(failure, Failure::Timeout)
-        });
-    }
-
-    #[tokio::test]
-    async fn addresses_are_tried_in_turn() {
-        let open = TcpListener::bind("127.0.0.1:0").unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let both = [closed, open.local_addr().unwrap()];
-        let (_, reached) = reach(&both, generous()).await.unwrap();
-        assert_eq!(reached, both[1]);
-        let attempts = reach(&[closed, closed], generous()).await.unwrap_err();
-        assert_eq!(attempts.len(), 2);
-        assert_eq!(attempts[0].error.kind(), io::ErrorKind::ConnectionRefused);
+        let mut client = bound(&half).await;
+        let first = client.call(1, |_| ());
+        assert!(
+            tokio::time::timeout_at(Instant::now(), first)
+                .await
+                .is_err()
+        );
+        for _ in 0..2 {
+            let closed = client.call(2, |_| ()).await;
+            assert_fails(closed, Step::Call, |failure| {
+                matches!(failure, Failure::Closed | Failure::Broken(_))
+            });
+        }
     }
 }

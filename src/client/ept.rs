@@ -5,7 +5,7 @@
 //! told them: nothing in them has been checked, and nothing is filtered again,
 //! since a mapper's own idea of what matches is what one asks it for.
 
-use super::{Client, ClientError, Failure, Step};
+use super::{Client, ClientError, Encoding, Failure, Step};
 use crate::wire::binding::Binding;
 use crate::wire::ept::{
     self, ContextHandle, HandleFreeRequest, InquiryType, LookupRequest, LookupResponse, MapRequest,
@@ -74,9 +74,12 @@ impl Mapper {
     ///
     /// # Errors
     /// At step `Resolve`, `Connect` or `Bind`.
-    pub async fn connect(binding: &Binding, deadline: Instant) -> Result<Mapper, ClientError> {
-        let mut client = Client::connect(binding, deadline).await?;
-        client.bind(SyntaxId::EPT).await?;
+    pub async fn connect(
+        binding: &Binding,
+        encoding: Encoding,
+        deadline: Instant,
+    ) -> Result<Mapper, ClientError> {
+        let client = Client::connect(binding, SyntaxId::EPT, encoding, deadline).await?;
         Ok(Mapper { client })
     }
 
@@ -100,10 +103,12 @@ impl Mapper {
         self.walk(ept::LOOKUP, request, lookup_page).await
     }
 
-    /// Asks for the towers of an interface over a protocol sequence, in NDR
-    /// 2.0; none is no error.
+    /// Asks for the towers of an interface over a protocol sequence; none is no
+    /// error.
     ///
-    /// Sends an object pointer that is not NULL, as Windows' client does.
+    /// Asks for towers of NDR 2.0, whatever this call is written in, since every
+    /// server has those; and sends an object pointer that is not NULL. Windows'
+    /// client does both.
     ///
     /// # Errors
     /// At step `Call`; `Status` when it is neither ok nor "not registered".
@@ -297,6 +302,7 @@ impl Walk {
 mod tests {
     use super::super::fake::{Answer, Fake, assert_fails, generous, response};
     use super::*;
+    use crate::wire::ByteOrder;
     use std::ops::Range;
     use uuid::uuid;
 
@@ -307,7 +313,12 @@ mod tests {
     const SAMR: SyntaxId = SyntaxId::new(uuid!("12345778-1234-abcd-ef00-0123456789ac"), 1, 0);
 
     /// Entries whose towers are their number, without a floor.
-    fn page(numbers: Range<u32>, handle: ContextHandle, status: EptStatus) -> Answer {
+    fn page(
+        request: &Input,
+        numbers: Range<u32>,
+        handle: ContextHandle,
+        status: EptStatus,
+    ) -> Answer {
         let mut referents = Referents::after(0);
         let entry = |n: u32| {
             let tower = n.to_le_bytes().to_vec();
@@ -319,7 +330,7 @@ mod tests {
             entries: numbers.map(entry).collect(),
             status,
         };
-        response(|out| found.encode(out))
+        response(request, |out| found.encode(out))
     }
 
     /// A mapper that answers with these pages, each to the handle of the one before.
@@ -334,12 +345,12 @@ mod tests {
             assert_eq!(LookupRequest::decode(stub).unwrap().handle, expected);
             let (numbers, handle, status) = pages.next().expect("one page after the last");
             expected = handle;
-            page(numbers, handle, status)
+            page(&stub, numbers, handle, status)
         })
     }
 
     async fn lookup(fake: &Fake) -> Result<Vec<FoundEntry>, ClientError> {
-        let mut mapper = Mapper::connect(&fake.binding, generous()).await?;
+        let mut mapper = Mapper::connect(&fake.binding, Encoding::Any, generous()).await?;
         mapper.lookup(&LookupQuery::default()).await
     }
 
@@ -401,8 +412,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_walk_goes_in_whatever_was_agreed_on() {
+        for (taken, encoding) in [
+            (&[SyntaxId::NDR], Encoding::Any),
+            (&[SyntaxId::NDR64], Encoding::Any),
+            (&[SyntaxId::NDR64], Encoding::Ndr64),
+            (&[SyntaxId::NDR], Encoding::Ndr(ByteOrder::Little)),
+            (&[SyntaxId::NDR], Encoding::Ndr(ByteOrder::Big)),
+        ] {
+            let fake = Fake::bound_in(taken, |_, stub| {
+                LookupRequest::decode(stub).unwrap();
+                page(&stub, 0..70, NULL, OK)
+            });
+            let mapper = Mapper::connect(&fake.binding, encoding, generous()).await;
+            let found = mapper.unwrap().lookup(&LookupQuery::default()).await;
+            assert_eq!(found.unwrap().len(), 70, "{encoding:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_page_comes_in_many_fragments() {
-        let fake = Fake::bound(|_, _| match page(0..500, NULL, OK) {
+        let fake = Fake::bound(|_, stub| match page(&stub, 0..500, NULL, OK) {
             Answer::Response(stub, _) => Answer::Response(stub, 1000),
             other => other,
         });
@@ -472,7 +502,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_cut_short_does_not_decode() {
-        let fake = Fake::bound(|_, _| match page(0..3, NULL, OK) {
+        let fake = Fake::bound(|_, stub| match page(&stub, 0..3, NULL, OK) {
             Answer::Response(stub, most) => Answer::Response(stub[..40].to_vec(), most),
             other => other,
         });
@@ -527,9 +557,11 @@ mod tests {
             let towers = [tower.octets(), tower.octets()];
             let mut found = MapResponse::found(NULL, PAGE, Referents::after(2), towers);
             found.towers[0] = None;
-            response(|out| found.encode(out))
+            response(&stub, |out| found.encode(out))
         });
-        let mut mapper = Mapper::connect(&fake.binding, generous()).await.unwrap();
+        let mut mapper = Mapper::connect(&fake.binding, Encoding::Any, generous())
+            .await
+            .unwrap();
         let towers = mapper
             .map(SAMR, ProtocolSequence::NcacnIpTcp, None)
             .await

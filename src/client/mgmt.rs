@@ -1,6 +1,6 @@
 //! Asks any RPC server about itself, through remote management.
 
-use super::{Client, ClientError, Failure, Step};
+use super::{Client, ClientError, Encoding, Failure, Step};
 use crate::wire::binding::Binding;
 use crate::wire::mgmt::{
     self, InqIfIdsResponse, InqPrincNameRequest, InqPrincNameResponse, InqStatsRequest,
@@ -27,9 +27,12 @@ impl Management {
     ///
     /// # Errors
     /// At step `Resolve`, `Connect` or `Bind`.
-    pub async fn connect(binding: &Binding, deadline: Instant) -> Result<Management, ClientError> {
-        let mut client = Client::connect(binding, deadline).await?;
-        client.bind(SyntaxId::MGMT).await?;
+    pub async fn connect(
+        binding: &Binding,
+        encoding: Encoding,
+        deadline: Instant,
+    ) -> Result<Management, ClientError> {
+        let client = Client::connect(binding, SyntaxId::MGMT, encoding, deadline).await?;
         Ok(Management { client })
     }
 
@@ -128,12 +131,12 @@ mod tests {
         let fake = Fake::bound(|opnum, stub| match opnum {
             mgmt::INQ_IF_IDS => {
                 let told = InqIfIdsResponse::new([SyntaxId::EPT], EptStatus::OK);
-                response(|out| told.encode(out))
+                response(&stub, |out| told.encode(out))
             }
             mgmt::INQ_STATS => {
                 assert_eq!(InqStatsRequest::decode(stub).unwrap().count, 4);
                 let statistics = vec![1, 2, 3, 4];
-                response(|out| {
+                response(&stub, |out| {
                     InqStatsResponse {
                         statistics,
                         status: EptStatus::OK,
@@ -146,7 +149,7 @@ mod tests {
                     status: EptStatus::OK,
                     listening: true,
                 };
-                response(|out| told.encode(out))
+                response(&stub, |out| told.encode(out))
             }
             _ => {
                 let asked = InqPrincNameRequest::decode(stub).unwrap();
@@ -155,10 +158,10 @@ mod tests {
                     princ_name: b"host/mapper".into(),
                     status: EptStatus::OK,
                 };
-                response(|out| told.encode(out))
+                response(&stub, |out| told.encode(out))
             }
         });
-        let mut management = Management::connect(&fake.binding, generous())
+        let mut management = Management::connect(&fake.binding, Encoding::Any, generous())
             .await
             .unwrap();
         assert_eq!(management.inq_if_ids().await.unwrap(), [SyntaxId::EPT]);
@@ -169,18 +172,18 @@ mod tests {
 
     #[tokio::test]
     async fn refusals_come_as_status_or_fault() {
-        let fake = Fake::bound(|opnum, _| match opnum {
+        let fake = Fake::bound(|opnum, stub| match opnum {
             mgmt::INQ_STATS => {
                 let status = EptStatus::NOT_SUPPORTED;
                 let told = InqStatsResponse {
                     statistics: Vec::new(),
                     status,
                 };
-                response(|out| told.encode(out))
+                response(&stub, |out| told.encode(out))
             }
             _ => Answer::Fault(FaultStatus::ACCESS_DENIED),
         });
-        let mut management = Management::connect(&fake.binding, generous())
+        let mut management = Management::connect(&fake.binding, Encoding::Any, generous())
             .await
             .unwrap();
         assert_fails(management.inq_stats().await, Step::Call, |failure| {

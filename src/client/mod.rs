@@ -7,6 +7,7 @@
 //! but `ncacn_ip_tcp`.
 
 pub mod call;
+mod connection;
 pub mod ept;
 #[cfg(test)]
 mod fake;
@@ -14,14 +15,14 @@ pub mod mgmt;
 mod resolve;
 
 pub use crate::transport::tcp::EPMAP_PORT;
-pub use call::{Client, Reply};
+pub use call::{Client, Encoding, Reply};
 pub use ept::Mapper;
 pub use mgmt::Management;
 
 use crate::proto::ProtocolError;
 use crate::wire::status::{ContextResult, ProviderReason, RejectReason};
 use crate::wire::tower::ProtocolSequence;
-use crate::wire::{DecodeError, EptStatus, FaultStatus};
+use crate::wire::{DecodeError, EptStatus, FaultStatus, SyntaxId};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -103,15 +104,22 @@ pub enum Failure {
     /// the presentation context and its reason.
     #[error("the server refused the interface: {0}, {1}")]
     Rejected(ContextResult, ProviderReason),
-    /// The server answered the call with a fault.
+    /// The server accepted a context in a transfer syntax that it was not
+    /// offered in.
+    #[error("the server chose transfer syntax {0}, which was not offered")]
+    Syntax(SyntaxId),
+    /// The server answered the bind or the call with a fault.
     #[error("fault {0}")]
     Fault(FaultStatus),
     /// The operation returned this status.
     #[error("status {0}")]
     Status(EptStatus),
+    /// The server asked to end the connection.
+    #[error("the server ends the connection")]
+    Shutdown,
     /// The server's PDUs are out of order or unsound.
     #[error("the server broke the protocol: {0}")]
-    Protocol(#[from] ProtocolError),
+    Protocol(ProtocolError),
     /// The server's answer does not decode.
     #[error("the server's answer does not decode: {0}")]
     Decode(#[from] DecodeError),
@@ -123,6 +131,17 @@ pub enum Failure {
         /// The most that is taken.
         limit: usize,
     },
+}
+
+impl From<ProtocolError> for Failure {
+    fn from(error: ProtocolError) -> Self {
+        match error {
+            ProtocolError::Closed => Failure::Closed,
+            ProtocolError::Timeout => Failure::Timeout,
+            ProtocolError::Shutdown => Failure::Shutdown,
+            other => Failure::Protocol(other),
+        }
+    }
 }
 
 /// An address that did not take a connection.

@@ -1,0 +1,276 @@
+//! A connection and what is said on it: every step ends at its deadline.
+
+use super::{Attempt, ClientError, Failure, Step, resolve};
+use crate::proto::{ClientAssociation, ClientEvent, ClientSettings};
+use crate::wire::ByteOrder;
+use crate::wire::binding::Binding;
+use bytes::BytesMut;
+use std::io;
+use std::net::SocketAddr;
+use std::time;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+/// Room for one read, in octets: more than a fragment of the usual size.
+const READ: usize = 8192;
+
+/// A connection to a server.
+pub struct Connection {
+    /// The connection.
+    stream: TcpStream,
+    /// The address that it goes to.
+    peer: SocketAddr,
+    /// What is said on it.
+    association: ClientAssociation,
+    /// What was received and not yet taken.
+    incoming: BytesMut,
+    /// Whether the server takes what is sent.
+    writable: bool,
+    /// When everything has to be over.
+    deadline: Instant,
+}
+
+impl Connection {
+    /// Connects to the server of a binding; what is sent will be in `order`.
+    ///
+    /// The addresses of its name are tried in turn, each for its share of the
+    /// time that is left.
+    ///
+    /// # Errors
+    /// At step `Resolve` or `Connect`.
+    pub async fn open(
+        binding: &Binding,
+        order: ByteOrder,
+        deadline: Instant,
+    ) -> Result<Connection, ClientError> {
+        let addresses = resolve::addresses(binding, deadline).await?;
+        let (stream, peer) = reach(&addresses, deadline)
+            .await
+            .map_err(|attempts| ClientError::new(Step::Connect, Failure::Unreachable(attempts)))?;
+        let unusable = |error| ClientError::new(Step::Connect, Failure::Broken(error));
+        stream.set_nodelay(true).map_err(unusable)?;
+        let settings = ClientSettings {
+            order,
+            answer_timeout: deadline.saturating_duration_since(Instant::now()),
+            ..ClientSettings::default()
+        };
+        Ok(Connection {
+            stream,
+            peer,
+            association: ClientAssociation::new(settings),
+            incoming: BytesMut::new(),
+            writable: true,
+            deadline,
+        })
+    }
+
+    /// The address that the server was reached at.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Asks for something, and waits for the event that answers it.
+    ///
+    /// # Errors
+    /// At `step`: the deadline has passed, or the connection broke.
+    pub async fn ask(
+        &mut self,
+        step: Step,
+        ask: impl FnOnce(&mut ClientAssociation, time::Instant),
+    ) -> Result<ClientEvent, ClientError> {
+        // Whoever asks has given up what was asked before and not waited for.
+        self.association.orphan();
+        ask(&mut self.association, Instant::now().into_std());
+        let due = self.association.poll_timeout().map(Instant::from_std);
+        let until = due.map_or(self.deadline, |due| due.min(self.deadline));
+        timeout_at(until, self.exchange())
+            .await
+            .unwrap_or_else(|_| {
+                self.association.handle_timeout(until.into_std());
+                Err(Failure::Timeout)
+            })
+            .map_err(|failure| ClientError::new(step, failure))
+    }
+
+    /// Sends and reads until something has happened.
+    ///
+    /// Reads while it sends: a server may refuse a call before it has all of it,
+    /// and take nothing more then. Whoever stops waiting loses no octet.
+    async fn exchange(&mut self) -> Result<ClientEvent, Failure> {
+        loop {
+            if let Some(event) = self.association.poll_event() {
+                return Ok(event);
+            }
+            self.incoming.reserve(READ);
+            let (mut reader, mut writer) = self.stream.split();
+            let octets = self.association.poll_transmit().filter(|_| self.writable);
+            tokio::select! {
+                biased;
+                read = reader.read_buf(&mut self.incoming) => match read? {
+                    0 => self.association.peer_closed(),
+                    _ => self.association.receive(&mut self.incoming),
+                },
+                sent = writer.write(octets.unwrap_or_default()), if octets.is_some() => match sent {
+                    Ok(count) => self.association.transmitted(count),
+                    // What the server has said before is still to be read.
+                    Err(_) => self.writable = false,
+                },
+            }
+        }
+    }
+}
+
+/// Connects to the first address that takes it, in their order.
+///
+/// Each has its share of the time left, so that one that answers nothing does
+/// not use up the time of the next.
+async fn reach(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Result<(TcpStream, SocketAddr), Vec<Attempt>> {
+    let mut attempts = Vec::new();
+    for (&address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
+        let now = Instant::now();
+        let share = deadline.saturating_duration_since(now) / left;
+        let error = match timeout_at(now + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok((stream, address)),
+            Ok(Err(error)) => error,
+            Err(_) => io::ErrorKind::TimedOut.into(),
+        };
+        attempts.push(Attempt { address, error });
+    }
+    Err(attempts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{Answer, Asked, Fake, assert_fails, generous, part, soon};
+    use super::*;
+    use crate::wire::pdu::{Body, Header, PacketType, Pdu, PfcFlags};
+    use crate::wire::tower::ProtocolSequence;
+    use crate::wire::{DataRepresentation, SyntaxId};
+    use socket2::{Domain, Socket, Type};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    /// A connection to a server that accepts its bind.
+    async fn bound(fake: &Fake) -> Connection {
+        let opened = Connection::open(&fake.binding, ByteOrder::Little, generous()).await;
+        let mut connection = opened.unwrap();
+        connection.ask(Step::Bind, bind).await.unwrap();
+        connection
+    }
+
+    fn bind(association: &mut ClientAssociation, now: time::Instant) {
+        association.bind(now, 0, &[(0, SyntaxId::EPT, &[SyntaxId::NDR])]);
+    }
+
+    /// Asserts that a call ends at the deadline.
+    async fn assert_times_out(fake: &Fake, stub: &[u8]) {
+        let mut connection = bound(fake).await;
+        connection.deadline = soon();
+        for _ in 0..2 {
+            let asked = connection.ask(Step::Call, |association, now| {
+                association.call(now, 0, 1, None, stub)
+            });
+            assert_fails(asked.await, Step::Call, |failure| {
+                matches!(failure, Failure::Timeout)
+            });
+        }
+    }
+
+    /// A fragment of a response that is neither its first nor its last.
+    fn middle(stub: &[u8]) -> Vec<u8> {
+        let drep = DataRepresentation::LITTLE;
+        let header = Header::new(PacketType::RESPONSE, PfcFlags(0), drep, 2);
+        let mut octets = Vec::new();
+        Pdu::new(header, Body::Response(part(stub))).encode(&mut octets);
+        octets
+    }
+
+    /// The same, as the first.
+    fn first(stub: &[u8]) -> Vec<u8> {
+        let mut octets = middle(stub);
+        octets[3] = PfcFlags::FIRST_FRAG.0;
+        octets
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_waited_for_until_the_deadline() {
+        let silent = Fake::serve(|_| Answer::Silence);
+        let opened = Connection::open(&silent.binding, ByteOrder::Little, soon()).await;
+        let bound = opened.unwrap().ask(Step::Bind, bind).await;
+        assert_fails(bound, Step::Bind, |failure| {
+            matches!(failure, Failure::Timeout)
+        });
+        let silent = Fake::bound(|_, _| Answer::Silence);
+        assert_times_out(&silent, b"").await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_comes_to_an_end_is_waited_for_until_the_deadline() {
+        // Octet by octet of one long fragment: its head, then the rest in drops.
+        let whole = first(&[0; 60_000]);
+        let mut drops = whole.into_iter();
+        let fake = Fake::serve(move |asked| match asked {
+            Asked::Call(..) => Answer::Drops(drops.by_ref().take(50_000).collect()),
+            _ => Answer::Accept(&[SyntaxId::NDR]),
+        });
+        assert_times_out(&fake, b"").await;
+        // Fragments without anything in them, and without end.
+        let mut begun = first(b"");
+        begun.extend(middle(b"").repeat(100));
+        let fake = Fake::serve(move |asked| match asked {
+            Asked::Call(..) => Answer::Endless(begun.clone(), middle(b"").repeat(100)),
+            _ => Answer::Accept(&[SyntaxId::NDR]),
+        });
+        assert_times_out(&fake, b"").await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_reads_nothing_is_waited_for_until_the_deadline() {
+        let fake = Fake::serve(|asked| match asked {
+            Asked::Bind(..) => Answer::Accept(&[SyntaxId::NDR]),
+            _ => Answer::Stop,
+        });
+        assert_times_out(&fake, &vec![0; 64 << 20]).await;
+    }
+
+    #[tokio::test]
+    async fn an_address_that_takes_no_connection_is_tried_until_the_deadline() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&any.into()).unwrap();
+        socket.listen(0).unwrap();
+        let full = socket.local_addr().unwrap().as_socket().unwrap();
+        // One connection fills the queue; whoever comes next gets no answer.
+        let _queued = std::net::TcpStream::connect(full).unwrap();
+        let binding = Binding {
+            address: full.ip().to_string(),
+            endpoint: full.port().to_string(),
+            ..Binding::new(ProtocolSequence::NcacnIpTcp)
+        };
+        let opened = Connection::open(&binding, ByteOrder::Little, soon()).await;
+        assert_fails(opened.map(|_| ()), Step::Connect, |failure| {
+            let Failure::Unreachable(attempts) = failure else {
+                return false;
+            };
+            attempts[0].error.kind() == io::ErrorKind::TimedOut
+        });
+    }
+
+    #[tokio::test]
+    async fn addresses_are_tried_in_turn() {
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let both = [closed, open.local_addr().unwrap()];
+        let (_, reached) = reach(&both, generous()).await.unwrap();
+        assert_eq!(reached, both[1]);
+        let attempts = reach(&[closed, closed], generous()).await.unwrap_err();
+        assert_eq!(attempts.len(), 2);
+        assert_eq!(attempts[0].error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}
