@@ -3,15 +3,18 @@
 //! Each takes octets that somebody made up and panics where a law of this
 //! package does not hold: that is its only answer, so nothing but fuzz targets
 //! and tests calls it. Machines are driven by operation lists, which the octets
-//! encode so that any octets are a list; `association_list` and `registry_list`
-//! write such lists from real traffic. Two runs over the same octets do the
-//! same: the clock is read once, as an origin, and nothing depends on it.
+//! encode so that any octets are a list; `association_list`,
+//! `client_association_list` and `registry_list` write such lists from real
+//! traffic. Two runs over the same octets do the same: the clock is read once,
+//! as an origin, and nothing depends on it.
 
 mod association;
+mod client;
 mod registry;
 mod stub;
 
 pub use association::{association, association_list};
+pub use client::{Side, client_association, client_association_list};
 pub use registry::{registry, registry_list};
 pub use stub::ept_stub;
 
@@ -24,11 +27,12 @@ use crate::wire::{ByteOrder, DataRepresentation, SyntaxId};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("pdu", pdu),
     ("tower", tower),
     ("ept_stub", ept_stub),
     ("association", association),
+    ("client_association", client_association),
     ("registry", registry),
 ];
 

@@ -6,7 +6,7 @@
 
 mod support;
 
-use epmapper::fuzzing::{self, TARGETS};
+use epmapper::fuzzing::{self, Side, TARGETS};
 use epmapper::wire::binding::Binding;
 use epmapper::wire::ept::{InsertRequest, LookupRequest, LookupResponse, MapRequest, MapResponse};
 use epmapper::wire::mgmt::{InqIfIdsResponse, InqPrincNameResponse, InqStatsResponse};
@@ -69,6 +69,53 @@ const OPERATIONS: [(&str, &[u8]); 3] = [
         8, 0, 3, 0, 0, 0, 0, 5,    // alter_context: mgmt
         10, 2, 3, 4, 0,            // a response from the client
         1, 0, 0, 4, 2, 0, 6, 61,   // deliver, answer, take events, wait 61 s
+    ]),
+];
+
+/// The same for `client_association`.
+#[rustfmt::skip]
+const CLIENT_OPERATIONS: [(&str, &[u8]); 4] = [
+    // An answer in eight fragments, together above the limit of 100 octets.
+    ("answer-too-long", &[
+        0, 0, 2, 0,                // settings
+        2, 0, 1, 0,                // bind: one context
+        6, 0, 0, 7, 20, 1, 0, 0,   // bind_ack, deliver
+        2, 2, 3, 1, 3, 0, 0,       // a call, send it
+        91, 0, 30, 1, 0, 0,        // 8 fragments of 30 octets, deliver
+    ]),
+    // A call is cancelled, then given up; what comes of it, then the next call.
+    ("call-given-up", &[
+        0, 0, 0, 1,                // settings
+        2, 0, 2, 0,                // bind: two contexts
+        6, 0, 0, 7, 7, 1, 0, 0,    // bind_ack, deliver
+        2, 2, 90, 0,               // a call of 8100 octets
+        5, 3, 100, 0,              // cancel, send 100 octets
+        31, 0, 40,                 // 3 fragments of an answer
+        1, 70, 0, 17,              // deliver a part of it, give the call up
+        2, 2, 1, 0,                // a call
+        1, 0, 0,                   // deliver the rest
+        7, 0, 40, 1, 0, 0, 3, 0, 0, // an answer, deliver, send all
+    ]),
+    // No answer in time, and something asked for after that.
+    ("no-answer", &[
+        1, 1, 0, 0,                // settings
+        2, 0, 1, 0,                // bind: one context
+        6, 0, 0, 0x85, 1, 1, 0, 0, // big-endian bind_ack, deliver
+        2, 1, 1, 0,                // alter_context
+        4, 29, 4, 1,               // wait 30 s
+        2, 2, 1, 0,                // a call
+    ]),
+    // A part of an answer, then a fault; a call; a shutdown.
+    ("fault-and-shutdown", &[
+        0, 2, 3, 0,                // settings
+        2, 0, 1, 0,                // bind: one context
+        6, 0, 0, 7, 200, 1, 0, 0,  // bind_ack, deliver
+        2, 2, 1, 0,                // a call
+        19, 0, 50, 1, 74, 0,       // 2 fragments, the first arrives
+        11, 74, 0, 0,              // the second is lost
+        8, 0, 8, 0x23, 1, 2, 3, 4, 5, 6, 7, 8, // fault with extended information
+        1, 0, 0, 2, 2, 1, 0,       // deliver, a call
+        8, 2, 0, 3, 1, 0, 0,       // shutdown, deliver
     ]),
 ];
 
@@ -197,7 +244,7 @@ impl Collection {
 /// What the `self-*` captures hold for each target.
 fn captured() -> BTreeMap<&'static str, Vec<Seed>> {
     let [mut pdus, mut stubs, mut towers] = [(); 3].map(|()| Collection::default());
-    let [mut associations, mut registries] = [(); 2].map(|()| Collection::default());
+    let [mut associations, mut clients, mut registries] = [(); 3].map(|()| Collection::default());
     for path in support::captures_in(&support::own_captures()) {
         let file = path.file_stem().unwrap().to_str().unwrap();
         let capture = capture::read(&path);
@@ -206,10 +253,14 @@ fn captured() -> BTreeMap<&'static str, Vec<Seed>> {
             collect_pdu(&source, pdu, &mut pdus, &mut stubs, &mut towers);
         }
         collect_associations(file, &capture.pdus, &mut associations);
+        collect_clients(file, &capture.pdus, &mut clients);
     }
     collect_bindings(&mut towers);
     for (source, list) in OPERATIONS {
         associations.add(source, source, list.to_vec());
+    }
+    for (source, list) in CLIENT_OPERATIONS {
+        clients.add(source, source, list.to_vec());
     }
     let binary = towers
         .seeds
@@ -225,6 +276,7 @@ fn captured() -> BTreeMap<&'static str, Vec<Seed>> {
         ("tower", towers),
         ("ept_stub", stubs),
         ("association", associations),
+        ("client_association", clients),
         ("registry", registries),
     ]
     .map(|(name, collection)| (name, collection.seeds))
@@ -356,6 +408,28 @@ fn collect_associations(file: &str, pdus: &[CapturedPdu], associations: &mut Col
         let pdus = pdus.iter().map(|pdu| &pdu.octets[..]);
         let list = fuzzing::association_list(pdus, variant as u8, at_once);
         associations.add(kinds, &source, list);
+    }
+}
+
+/// Takes what each client asked for and its server answered, as an operation
+/// list.
+fn collect_clients(file: &str, pdus: &[CapturedPdu], clients: &mut Collection) {
+    let mut connections = BTreeMap::<usize, Vec<&CapturedPdu>>::new();
+    for pdu in pdus {
+        connections.entry(pdu.connection).or_default().push(pdu);
+    }
+    for pdus in connections.into_values() {
+        let pdus = &pdus[..pdus.len().min(CALLS)];
+        let kind = |pdu: &&CapturedPdu| pdu.octets.get(2..5).map(<[u8]>::to_vec);
+        let kinds: Vec<_> = pdus.iter().map(kind).collect();
+        let source = format!("{file}-{}", pdus[0].frame);
+        let sides = pdus.iter().map(|pdu| match pdu.from.port() {
+            EPMAP_PORT => (Side::Server, &pdu.octets[..]),
+            _ => (Side::Client, &pdu.octets[..]),
+        });
+        let variant = clients.seeds.len() % 5;
+        let list = fuzzing::client_association_list(sides, variant as u8);
+        clients.add(kinds, &source, list);
     }
 }
 
