@@ -99,6 +99,19 @@ fn usage_errors_exit_with_2() {
             "lower case: write ncacn_ip_tcp",
         ),
         (&["lookup", "ncacn_np:host[\\pipe\\epmapper]"], "ncacn_np"),
+        (&["lookup", "--transfer-syntax", "ndr32"], "ndr64"),
+        (&["lookup", "--byte-order", "middle"], "little"),
+        (
+            &[
+                "mgmt",
+                "host",
+                "--transfer-syntax",
+                "ndr64",
+                "--byte-order",
+                "big",
+            ],
+            "--transfer-syntax ndr",
+        ),
         (&["map", "host"], "UUID|NAME"),
         (&["map", "host", UNKNOWN], "which version"),
         (&["map", "host", "samr", "--protseq", "tcp"], "ncacn_ip_tcp"),
@@ -114,6 +127,8 @@ fn help_and_version_are_no_errors() {
         (&["--help"][..], "Exit status"),
         (&["lookup", "--help"], "\"protocol_sequence\""),
         (&["map", "-h"], "--protseq"),
+        (&["mgmt", "--help"], "--transfer-syntax"),
+        (&["mgmt", "-h"], "--byte-order"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
         let assert = epm(arguments).success();
@@ -242,6 +257,32 @@ fn a_refused_interface_tells_its_reason_by_name_and_number() {
     });
     let refused = epm(&["map", &refusing, "samr"]);
     assert_fails(refused, 4, &["bind", "abstract syntax not supported (0x1)"]);
+}
+
+#[test]
+fn a_transfer_syntax_that_the_server_does_not_know_is_not_replaced() {
+    let refusing = serve(|stream| {
+        let unknown = ProviderReason::PROPOSED_TRANSFER_SYNTAXES_NOT_SUPPORTED;
+        let mut results = ResultsBuf::new(ByteOrder::Little);
+        results.push(context_answer(ContextResult::PROVIDER_REJECTION, unknown));
+        send(&stream, &answer(&read_pdu(&stream), ack(&results)));
+        read_to_end(&stream);
+    });
+    let refused = epm(&["map", &refusing, "samr", "--transfer-syntax", "ndr64"]);
+    let parts = ["bind", "proposed transfer syntaxes", "(0x2)", "unless"];
+    assert_fails(refused, 4, &parts);
+}
+
+#[test]
+fn a_shutdown_is_told_as_such() {
+    let ending = serve(|stream| {
+        send(&stream, &answer(&read_pdu(&stream), accepted()));
+        let shutdown = (PacketType::SHUTDOWN, Body::Shutdown);
+        send(&stream, &answer(&read_pdu(&stream), shutdown));
+        read_to_end(&stream);
+    });
+    let ended = epm(&["lookup", &ending]);
+    assert_fails(ended, 4, &["call", "the server ends the connection"]);
 }
 
 #[test]
@@ -579,6 +620,46 @@ fn every_conversations_end_of_a_lookup_is_accepted() {
             towers.sort();
             towers.dedup();
             assert_eq!(towers.len(), count + 1, "{conversation}");
+        }
+    }
+}
+
+/// What can be said of how calls are written.
+const ENCODINGS: [&[&str]; 7] = [
+    &[],
+    &["--byte-order", "little"],
+    &["--byte-order", "big"],
+    &["--transfer-syntax", "ndr"],
+    &["--transfer-syntax", "ndr", "--byte-order", "big"],
+    &["--transfer-syntax", "ndr64"],
+    &["--transfer-syntax", "ndr64", "--byte-order", "little"],
+];
+
+#[test]
+fn however_calls_are_written_the_answers_are_the_same() {
+    for conversation in ["windows", "samba", "dce"] {
+        let config = format!("conversation = \"{conversation}\"\n{}", endpoints(700));
+        let run = Run::with_config(&ConfigFile::new(&(config + CONFIG)));
+        let address = run.address().to_string();
+        let told = |command: &[&str], encoding: &[&str], key: &str| {
+            let document = json(&epm(&[command, encoding, &["--json"]].concat()).success());
+            let told = document[key].as_array().unwrap().clone();
+            assert!(!told.is_empty(), "{command:?}");
+            told
+        };
+        for (command, key) in [
+            (&["lookup", &address][..], "entries"),
+            (&["map", &address, "samr"], "towers"),
+            (&["mgmt", &address], "interfaces"),
+        ] {
+            let expected = told(command, ENCODINGS[0], key);
+            for encoding in ENCODINGS {
+                let again = told(command, encoding, key);
+                assert!(
+                    again == expected,
+                    "{conversation}: {command:?} {encoding:?}"
+                );
+            }
         }
     }
 }

@@ -60,6 +60,22 @@ fn map_agrees_with_rpcclient_on_a_domain_controller() {
 }
 
 #[test]
+fn samba_dcerpcd_takes_calls_in_both_byte_orders_and_declines_ndr64() {
+    let Some(peer) = Peer::start(Kind::S3, Ipv4Addr::new(127, 0, 74, 1)) else {
+        return;
+    };
+    peer.encodings_agree();
+}
+
+#[test]
+fn a_domain_controller_takes_calls_in_both_byte_orders_and_declines_ndr64() {
+    let Some(peer) = Peer::start(Kind::S4, Ipv4Addr::new(127, 0, 75, 1)) else {
+        return;
+    };
+    peer.encodings_agree();
+}
+
+#[test]
 fn clients_find_samba_dcerpcd_after_the_change_over() {
     let Some(peer) = Peer::start(Kind::S3, Ipv4Addr::new(127, 0, 44, 1)) else {
         return;
@@ -74,6 +90,14 @@ fn clients_find_a_domain_controller_after_the_change_over() {
     };
     change_over(&peer, ports);
 }
+
+/// How `epm` can be told to write its calls, of what Samba takes. Without any of it NDR64 is offered too.
+const ENCODINGS: [&[&str]; 4] = [
+    &[],
+    &["--transfer-syntax", "ndr"],
+    &["--byte-order", "big"],
+    &["--transfer-syntax", "ndr", "--byte-order", "big"],
+];
 
 /// The steps of docs/samba.md. `services` reads in the export what Samba needs to listen where it did before.
 fn change_over(peer: &Peer, services: impl Fn(&str) -> Vec<String>) {
@@ -292,6 +316,36 @@ impl Peer {
             }
         }
         assert!(mapped > 5, "only {mapped} towers");
+    }
+
+    /// What `epm` is told does not depend on how it writes its calls, and NDR64 alone is refused.
+    fn encodings_agree(&self) {
+        let address = self.address.to_string();
+        for (command, key) in [
+            (&["lookup", &address][..], "entries"),
+            (&["map", &address, "samr"], "towers"),
+            (&["mgmt", &address], "interfaces"),
+        ] {
+            let told = |encoding: &[&str]| {
+                let finished = self.epm(&[command, encoding, &["--json"]].concat());
+                finished.assert_success();
+                let document: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+                list(&document, key).to_vec()
+            };
+            let expected = told(ENCODINGS[0]);
+            assert!(!expected.is_empty(), "{command:?}");
+            for encoding in ENCODINGS {
+                assert_eq!(told(encoding), expected, "{command:?} {encoding:?}");
+            }
+            let refused = self.epm(&[command, &["--transfer-syntax", "ndr64"]].concat());
+            assert_eq!(refused.status.code(), Some(4), "{refused:#?}");
+            assert!(
+                refused
+                    .text()
+                    .contains("proposed transfer syntaxes not supported"),
+                "{refused:#?}"
+            );
+        }
     }
 
     /// Lets rpcclient and python3-samba call lsarpc and samr without telling them a port; what they say of it.
