@@ -73,7 +73,8 @@ impl Connection {
     /// Asks for something, and waits for the event that answers it.
     ///
     /// # Errors
-    /// At `step`: the deadline has passed, or the connection broke.
+    /// At `step`: the deadline has passed, or the connection broke. What ends
+    /// the association is an event.
     pub async fn ask(
         &mut self,
         step: Step,
@@ -147,11 +148,14 @@ async fn reach(
 mod tests {
     use super::super::fake::{Answer, Asked, Fake, assert_fails, generous, part, soon};
     use super::*;
+    use crate::proto::ProtocolError;
     use crate::wire::pdu::{Body, Header, PacketType, Pdu, PfcFlags};
     use crate::wire::tower::ProtocolSequence;
     use crate::wire::{DataRepresentation, SyntaxId};
-    use socket2::{Domain, Socket, Type};
+    use socket2::{Domain, SockRef, Socket, Type};
+    use std::io::Write;
     use std::net::{Ipv4Addr, TcpListener};
+    use std::time::Duration;
 
     /// A connection to a server that accepts its bind.
     async fn bound(fake: &Fake) -> Connection {
@@ -161,6 +165,16 @@ mod tests {
         connection
     }
 
+    /// The binding of an address.
+    fn at(address: SocketAddr) -> Binding {
+        Binding {
+            address: address.ip().to_string(),
+            endpoint: address.port().to_string(),
+            ..Binding::new(ProtocolSequence::NcacnIpTcp)
+        }
+    }
+
+    /// Offers one context.
     fn bind(association: &mut ClientAssociation, now: time::Instant) {
         association.bind(now, 0, &[(0, SyntaxId::EPT, &[SyntaxId::NDR])]);
     }
@@ -245,18 +259,32 @@ mod tests {
         let full = socket.local_addr().unwrap().as_socket().unwrap();
         // One connection fills the queue; whoever comes next gets no answer.
         let _queued = std::net::TcpStream::connect(full).unwrap();
-        let binding = Binding {
-            address: full.ip().to_string(),
-            endpoint: full.port().to_string(),
-            ..Binding::new(ProtocolSequence::NcacnIpTcp)
-        };
-        let opened = Connection::open(&binding, ByteOrder::Little, soon()).await;
+        let opened = Connection::open(&at(full), ByteOrder::Little, soon()).await;
         assert_fails(opened.map(|_| ()), Step::Connect, |failure| {
             let Failure::Unreachable(attempts) = failure else {
                 return false;
             };
             attempts[0].error.kind() == io::ErrorKind::TimedOut
         });
+    }
+
+    #[tokio::test]
+    async fn what_a_server_said_before_it_reset_the_connection_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let opened = Connection::open(&at(address), ByteOrder::Little, generous()).await;
+        let mut connection = opened.unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let drep = DataRepresentation::LITTLE;
+        let header = Header::new(PacketType::SHUTDOWN, PfcFlags::WHOLE, drep, 0);
+        let mut octets = Vec::new();
+        Pdu::new(header, Body::Shutdown).encode(&mut octets);
+        peer.write_all(&octets).unwrap();
+        let reset = SockRef::from(&peer).set_linger(Some(Duration::ZERO));
+        reset.unwrap();
+        drop(peer);
+        let event = connection.ask(Step::Bind, bind).await.unwrap();
+        assert_eq!(event, ClientEvent::Broken(ProtocolError::Shutdown));
     }
 
     #[tokio::test]
