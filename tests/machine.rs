@@ -1,103 +1,20 @@
 //! Both ends of an association in memory: no socket, no clock, no sleeping.
 
+#[path = "support/ends.rs"]
+mod ends;
+
 use bytes::BytesMut;
-use epmapper::proto::{
-    Answer, Association, Call, ClientAssociation, ClientEvent, ClientSettings, Closed, Event,
-    Security, Served, Settings,
+use ends::{
+    BIND_TIMEOUT, CALL_TIMEOUT, FIRST, GROUP, IDLE_TIMEOUT, LAST, MIDDLE, Server, WHOLE, fault,
+    pdus, request, request_of, settings, start,
 };
-use epmapper::wire::pdu::{Body, ContextAnswer, Header, PacketType, Pdu, PfcFlags, Request};
+use epmapper::proto::{
+    Answer, ClientAssociation, ClientEvent, ClientSettings, Closed, Event, Settings,
+};
+use epmapper::wire::pdu::{Body, ContextAnswer, Header, PacketType, Pdu, PfcFlags};
 use epmapper::wire::status::{FaultStatus, RejectReason};
 use epmapper::wire::{ByteOrder, DataRepresentation, SyntaxId};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-const BIND_TIMEOUT: Duration = Duration::from_secs(10);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-
-fn settings() -> Settings {
-    let served = [SyntaxId::EPT, SyntaxId::MGMT].map(|interface| Served {
-        interface,
-        transfer_syntaxes: vec![SyntaxId::NDR],
-    });
-    Settings {
-        interfaces: Arc::new(served),
-        secondary_address: "135".into(),
-        max_frag: 5840,
-        max_call: 4 << 20,
-        max_waiting: 4,
-        max_queued: 1 << 20,
-        max_contexts: 8,
-        security: Security::none(),
-        bind_timeout: BIND_TIMEOUT,
-        idle_timeout: IDLE_TIMEOUT,
-        call_timeout: CALL_TIMEOUT,
-    }
-}
-
-/// A server whose operation n answers its own stub n times over; 99 faults.
-struct Server {
-    association: Association,
-    input: BytesMut,
-    now: Instant,
-    calls: Vec<Call>,
-}
-
-impl Server {
-    fn new(settings: Settings) -> Self {
-        let now = Instant::now();
-        Server {
-            association: Association::new(Arc::new(settings), now),
-            input: BytesMut::new(),
-            now,
-            calls: Vec::new(),
-        }
-    }
-
-    /// Takes octets in and gives back all that is sent.
-    fn exchange(&mut self, octets: &[u8]) -> Vec<u8> {
-        self.input.extend_from_slice(octets);
-        let mut sent = Vec::new();
-        loop {
-            let before = self.input.len();
-            self.association.receive(self.now, &mut self.input);
-            let mut events = 0;
-            while let Some(event) = self.association.poll_event() {
-                events += 1;
-                self.event(event);
-            }
-            while let Some(octets) = self.association.poll_transmit() {
-                sent.extend_from_slice(octets);
-                let len = octets.len();
-                self.association.transmitted(len);
-                events += 1;
-            }
-            if before == self.input.len() && events == 0 {
-                return sent;
-            }
-        }
-    }
-
-    fn event(&mut self, event: Event) {
-        match event {
-            Event::Join { group: 0 } => self.association.joined(Some(77)),
-            Event::Join { group: 77 } => self.association.joined(Some(77)),
-            Event::Join { .. } => self.association.joined(None),
-            Event::Call(call) => {
-                let stub = call.stub.repeat(usize::from(call.opnum));
-                let answer = match call.opnum {
-                    99 => Answer::Fault {
-                        status: FaultStatus::OP_RNG_ERROR,
-                        did_not_execute: true,
-                    },
-                    _ => Answer::Response(&stub),
-                };
-                self.association.reply(&call, answer);
-                self.calls.push(call);
-            }
-        }
-    }
-}
+use std::time::Duration;
 
 fn client(order: ByteOrder, max_frag: u16) -> ClientAssociation {
     ClientAssociation::new(ClientSettings {
@@ -126,7 +43,7 @@ const EPT_NDR: (u16, SyntaxId, &[SyntaxId]) = (0, SyntaxId::EPT, &[SyntaxId::NDR
 fn bound(order: ByteOrder, max_frag: u16) -> (ClientAssociation, Server) {
     let mut client = client(order, max_frag);
     let mut server = Server::new(settings());
-    client.bind(Instant::now(), 0, &[EPT_NDR]);
+    client.bind(start(), 0, &[EPT_NDR]);
     let Some(ClientEvent::Bound { answers, .. }) = talk(&mut client, &mut server) else {
         panic!("not bound");
     };
@@ -134,67 +51,11 @@ fn bound(order: ByteOrder, max_frag: u16) -> (ClientAssociation, Server) {
     (client, server)
 }
 
-/// All PDUs of a stream.
-fn pdus(octets: &[u8]) -> Vec<Pdu<'_>> {
-    let mut rest = octets;
-    let mut found = Vec::new();
-    while let Some(len) = Header::peek_frag_length(rest) {
-        let (pdu, behind) = rest.split_at(usize::from(len));
-        found.push(Pdu::decode(pdu).unwrap());
-        rest = behind;
-    }
-    assert!(rest.is_empty(), "octets behind the last PDU");
-    found
-}
-
-fn request(call_id: u32, flags: PfcFlags, opnum: u16, stub: &[u8]) -> Vec<u8> {
-    request_of(call_id, flags, (0, opnum), stub)
-}
-
-fn request_of(call_id: u32, flags: PfcFlags, target: (u16, u16), stub: &[u8]) -> Vec<u8> {
-    let header = Header::new(
-        PacketType::REQUEST,
-        flags,
-        DataRepresentation::LITTLE,
-        call_id,
-    );
-    let request = Request {
-        alloc_hint: stub.len() as u32,
-        context_id: target.0,
-        opnum: target.1,
-        object: None,
-        stub,
-    };
-    let mut octets = Vec::new();
-    Pdu::new(header, Body::Request(request)).encode(&mut octets);
-    octets
-}
-
-const FIRST: PfcFlags = PfcFlags::FIRST_FRAG;
-const LAST: PfcFlags = PfcFlags::LAST_FRAG;
-const WHOLE: PfcFlags = PfcFlags::WHOLE;
-const MIDDLE: PfcFlags = PfcFlags(0);
-
-/// The fault at the end of `octets`: call id, status, did not execute.
-fn fault(octets: &[u8]) -> (u32, FaultStatus, bool) {
-    let pdus = pdus(octets);
-    let Some(Pdu {
-        header,
-        body: Body::Fault(fault),
-        ..
-    }) = pdus.last()
-    else {
-        panic!("no fault: {pdus:?}");
-    };
-    let flag = header.flags.contains(PfcFlags::DID_NOT_EXECUTE);
-    (header.call_id, fault.status, flag)
-}
-
 #[test]
 fn a_call_is_answered_in_both_byte_orders() {
     for order in [ByteOrder::Little, ByteOrder::Big] {
         let (mut client, mut server) = bound(order, 5840);
-        client.call(Instant::now(), 0, 2, None, b"stub");
+        client.call(start(), 0, 2, None, b"stub");
         let Some(ClientEvent::Response {
             order: answered,
             stub,
@@ -211,7 +72,7 @@ fn long_calls_and_answers_go_in_fragments_that_the_client_takes() {
     for max_frag in [1432, 2048, 4280, 5840] {
         let (mut client, mut server) = bound(ByteOrder::Little, max_frag);
         let stub: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
-        client.call(Instant::now(), 0, 1, None, &stub);
+        client.call(start(), 0, 1, None, &stub);
         let octets = sent(&mut client);
         let answer = server.exchange(&octets);
         let longest = pdus(&answer).iter().map(|p| p.header.frag_length).max();
@@ -227,7 +88,7 @@ fn long_calls_and_answers_go_in_fragments_that_the_client_takes() {
 #[test]
 fn a_conversation_cut_at_every_octet_gives_the_same_answers() {
     let mut client = client(ByteOrder::Little, 1432);
-    client.bind(Instant::now(), 0, &[EPT_NDR]);
+    client.bind(start(), 0, &[EPT_NDR]);
     let mut octets = sent(&mut client);
     octets.extend(request(2, WHOLE, 1, &[7; 40]));
     octets.extend(request(3, FIRST, 3, &[1; 16]));
@@ -251,7 +112,7 @@ fn a_conversation_cut_at_every_octet_gives_the_same_answers() {
 #[test]
 fn answers_cut_at_every_octet_reach_the_client() {
     let (mut client, mut server) = bound(ByteOrder::Little, 1432);
-    client.call(Instant::now(), 0, 100, None, &[9; 40]);
+    client.call(start(), 0, 100, None, &[9; 40]);
     let octets = sent(&mut client);
     let answer = server.exchange(&octets);
     let mut input = BytesMut::new();
@@ -317,7 +178,7 @@ fn no_call_is_begun_while_too_much_waits_to_be_sent() {
         ..settings()
     });
     let mut client = client(ByteOrder::Little, 5840);
-    client.bind(Instant::now(), 0, &[EPT_NDR]);
+    client.bind(start(), 0, &[EPT_NDR]);
     talk(&mut client, &mut server);
     for id in 2..5 {
         server
@@ -364,15 +225,15 @@ fn octets_that_are_no_rpc_get_a_bind_nak_of_24_octets() {
 
 #[test]
 fn a_bind_into_an_unknown_group_is_refused_and_into_a_known_one_joins() {
-    for (group, joined) in [(77u32, true), (5, false)] {
+    for (group, joined) in [(GROUP, true), (5, false)] {
         let mut client = client(ByteOrder::Little, 5840);
-        client.bind(Instant::now(), 0, &[EPT_NDR]);
+        client.bind(start(), 0, &[EPT_NDR]);
         let mut octets = sent(&mut client);
         octets[20..24].copy_from_slice(&group.to_le_bytes());
         let mut server = Server::new(settings());
         let answer = server.exchange(&octets);
         match pdus(&answer)[0].body {
-            Body::BindAck(ack) => assert!(joined && ack.assoc_group_id == 77),
+            Body::BindAck(ack) => assert!(joined && ack.assoc_group_id == GROUP),
             Body::BindNak(nak) => assert!(!joined && nak.reason == RejectReason::NOT_SPECIFIED),
             ref other => panic!("{other:?}"),
         }
@@ -382,11 +243,11 @@ fn a_bind_into_an_unknown_group_is_refused_and_into_a_known_one_joins() {
 #[test]
 fn alter_context_adds_an_interface_and_the_old_one_stays() {
     let (mut client, mut server) = bound(ByteOrder::Little, 5840);
-    client.alter(Instant::now(), &[(1, SyntaxId::MGMT, &[SyntaxId::NDR])]);
+    client.alter(start(), &[(1, SyntaxId::MGMT, &[SyntaxId::NDR])]);
     let event = talk(&mut client, &mut server);
     assert!(matches!(event, Some(ClientEvent::Bound { answers: a, .. }) if a[0].result.0 == 0));
     for context in [0, 1] {
-        client.call(Instant::now(), context, 1, None, b"");
+        client.call(start(), context, 1, None, b"");
         assert!(matches!(
             talk(&mut client, &mut server),
             Some(ClientEvent::Response { .. })
@@ -403,13 +264,13 @@ fn a_refused_context_tells_why_and_its_calls_fault() {
         major: 4,
         ..SyntaxId::EPT
     };
-    client.alter(Instant::now(), &[(3, newer, &[SyntaxId::NDR])]);
+    client.alter(start(), &[(3, newer, &[SyntaxId::NDR])]);
     let Some(ClientEvent::Bound { answers, .. }) = talk(&mut client, &mut server) else {
         panic!("no answer");
     };
     let ContextAnswer { result, reason, .. } = answers[0];
     assert_eq!((result.0, reason.0), (2, 1));
-    client.call(Instant::now(), 3, 1, None, b"");
+    client.call(start(), 3, 1, None, b"");
     let event = talk(&mut client, &mut server);
     assert!(matches!(
         event,
@@ -418,7 +279,7 @@ fn a_refused_context_tells_why_and_its_calls_fault() {
             did_not_execute: true
         })
     ));
-    client.call(Instant::now(), 0, 1, None, b"");
+    client.call(start(), 0, 1, None, b"");
     assert!(matches!(
         talk(&mut client, &mut server),
         Some(ClientEvent::Response { .. })
@@ -428,7 +289,7 @@ fn a_refused_context_tells_why_and_its_calls_fault() {
 #[test]
 fn a_second_bind_is_refused() {
     let (mut client, mut server) = bound(ByteOrder::Little, 5840);
-    client.bind(Instant::now(), 0, &[EPT_NDR]);
+    client.bind(start(), 0, &[EPT_NDR]);
     let event = talk(&mut client, &mut server);
     assert!(matches!(
         event,
@@ -479,7 +340,7 @@ fn a_call_above_the_limit_is_refused_and_nothing_is_preallocated() {
     };
     let bind = |server: &mut Server| {
         let mut client = client(ByteOrder::Little, 5840);
-        client.bind(Instant::now(), 0, &[EPT_NDR]);
+        client.bind(start(), 0, &[EPT_NDR]);
         talk(&mut client, server);
     };
     let mut server = Server::new(limited.clone());
@@ -669,7 +530,7 @@ fn with_verifier(pdu: &[u8], level: u8, pad_length: u8) -> Vec<u8> {
 #[test]
 fn an_authenticated_bind_is_refused_while_there_is_no_provider() {
     let mut client = client(ByteOrder::Little, 5840);
-    client.bind(Instant::now(), 0, &[EPT_NDR]);
+    client.bind(start(), 0, &[EPT_NDR]);
     let plain = sent(&mut client);
     let unaligned = [&plain[..], &[0; 2]].concat();
     for (name, octets, reason) in [
@@ -720,7 +581,7 @@ fn a_verifier_on_a_connection_that_never_authenticated_ends_it() {
 #[test]
 fn with_multiplexing_a_stray_fragment_of_an_unknown_context_is_no_violation() {
     let mut client = client(ByteOrder::Little, 5840);
-    client.bind(Instant::now(), 0, &[EPT_NDR]);
+    client.bind(start(), 0, &[EPT_NDR]);
     let mut octets = sent(&mut client);
     octets[3] |= PfcFlags::CONC_MPX.0;
     let mut server = Server::new(settings());
@@ -750,7 +611,7 @@ fn a_server_out_of_turn_breaks_the_client_and_nothing_else() {
     ];
     for (name, octets) in cases {
         let (mut client, _) = bound(ByteOrder::Little, 5840);
-        client.call(Instant::now(), 0, 1, None, b"");
+        client.call(start(), 0, 1, None, b"");
         client.receive(&mut BytesMut::from(&octets[..]));
         let event = client.poll_event();
         assert!(matches!(event, Some(ClientEvent::Broken(_))), "{name}");
