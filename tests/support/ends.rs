@@ -6,7 +6,7 @@
 
 use bytes::BytesMut;
 use epmapper::proto::{Answer, Association, Call, Event, Groups, Security, Served, Settings};
-use epmapper::wire::pdu::{Body, Header, PacketType, Pdu, PfcFlags, Request};
+use epmapper::wire::pdu::{Bind, Body, ContextsBuf, Header, PacketType, Pdu, PfcFlags, Request};
 use epmapper::wire::status::FaultStatus;
 use epmapper::wire::{ByteOrder, SyntaxId};
 use std::cell::RefCell;
@@ -71,7 +71,7 @@ pub struct Server {
     /// The groups that binds asked for.
     pub joins: Vec<u32>,
     pub calls: Vec<Call>,
-    groups: SharedGroups,
+    pub groups: SharedGroups,
     /// The group that this connection is in.
     pub group: Option<u32>,
 }
@@ -82,6 +82,14 @@ impl Server {
         let groups = Groups::new(GROUP - 1);
         let server = Server::among(Arc::new(settings), Rc::new(RefCell::new(groups)), start());
         server.groups.borrow_mut().create(());
+        server
+    }
+
+    /// A server that ept is bound on as context 0, by a bind with these flags.
+    pub fn bound(flags: PfcFlags) -> Self {
+        let mut server = Server::new(settings());
+        let answer = server.exchange(&negotiation(PacketType::BIND, 1, flags));
+        assert_eq!(kinds(&answer), [(PacketType::BIND_ACK, 1)]);
         server
     }
 
@@ -171,6 +179,8 @@ impl Drop for Server {
     }
 }
 
+pub const LITTLE: ByteOrder = ByteOrder::Little;
+
 pub const FIRST: PfcFlags = PfcFlags::FIRST_FRAG;
 pub const LAST: PfcFlags = PfcFlags::LAST_FRAG;
 pub const WHOLE: PfcFlags = PfcFlags::WHOLE;
@@ -183,7 +193,7 @@ pub fn request(call_id: u32, flags: PfcFlags, opnum: u16, stub: &[u8]) -> Vec<u8
 
 /// A little-endian request: call id, flags, context and operation, stub.
 pub fn request_of(call_id: u32, flags: PfcFlags, target: (u16, u16), stub: &[u8]) -> Vec<u8> {
-    request_in(ByteOrder::Little, call_id, flags, target, stub)
+    request_in(LITTLE, call_id, flags, target, stub)
 }
 
 /// A request in a byte order.
@@ -217,6 +227,38 @@ pub fn orphaned(order: ByteOrder, call_id: u32) -> Vec<u8> {
     encode(header, Body::Orphaned)
 }
 
+/// A bind of ept as context 0 or an alter_context to mgmt as context 1.
+pub fn negotiation(ptype: PacketType, call_id: u32, flags: PfcFlags) -> Vec<u8> {
+    let is_bind = ptype == PacketType::BIND;
+    let (id, interface) = match is_bind {
+        true => (0, SyntaxId::EPT),
+        false => (1, SyntaxId::MGMT),
+    };
+    let mut contexts = ContextsBuf::new(LITTLE);
+    contexts.push(id, interface, &[SyntaxId::NDR]);
+    let bind = Bind {
+        max_xmit_frag: 5840,
+        max_recv_frag: 5840,
+        assoc_group_id: 0,
+        contexts: contexts.as_contexts(),
+    };
+    let body = match is_bind {
+        true => Body::Bind(bind),
+        false => Body::AlterContext(bind),
+    };
+    encode(Header::new(ptype, flags, LITTLE.into(), call_id), body)
+}
+
+/// A bind of ept as context 0.
+pub fn bind() -> Vec<u8> {
+    negotiation(PacketType::BIND, 1, WHOLE)
+}
+
+/// An alter_context to mgmt as context 1.
+pub fn alter(call_id: u32) -> Vec<u8> {
+    negotiation(PacketType::ALTER_CONTEXT, call_id, WHOLE)
+}
+
 /// One PDU without a verifier.
 pub fn encode(header: Header, body: Body<'_>) -> Vec<u8> {
     let mut octets = Vec::new();
@@ -242,6 +284,14 @@ pub fn pdus(octets: &[u8]) -> Vec<Pdu<'_>> {
     let frames = frames(octets).into_iter();
     frames
         .map(|frame| Pdu::decode(frame).expect("a whole PDU"))
+        .collect()
+}
+
+/// What a server answers: type and call id of each PDU.
+pub fn kinds(octets: &[u8]) -> Vec<(PacketType, u32)> {
+    pdus(octets)
+        .iter()
+        .map(|pdu| (pdu.header.ptype, pdu.header.call_id))
         .collect()
 }
 
