@@ -473,7 +473,8 @@ fn a_client_is_not_silent_while_it_waits_for_its_answer() {
     assert_eq!(server.association.closed(), None);
     server.association.reply(&call, Answer::Response(b""));
     let answered = begun + 2 * IDLE_TIMEOUT;
-    server.association.receive(answered, &mut octets);
+    server.association.handle_timeout(answered);
+    assert_eq!(server.association.closed(), None);
     let deadline = server.association.poll_timeout();
     assert_eq!(deadline, Some(answered + IDLE_TIMEOUT));
 }

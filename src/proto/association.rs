@@ -246,10 +246,7 @@ impl Association {
     /// answers (to an alter_context, or faults) are queued whatever waits to be
     /// sent: read from the peer only what fits, and send before reading more.
     pub fn receive(&mut self, now: Instant, octets: &mut BytesMut) {
-        // Silence begins when the peer has its answer.
-        if std::mem::take(&mut self.answered) {
-            self.last_active = self.last_active.max(now);
-        }
+        self.note_answer(now);
         while self.has_room() {
             let max_frag = self.settings.max_frag;
             let step = match frame::next(octets, |header| receive::receive_limit(header, max_frag))
@@ -356,10 +353,19 @@ impl Association {
 
     /// Ends the connection when its time is over at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.note_answer(now);
         if let Some((deadline, closed)) = self.deadline()
             && deadline <= now
         {
             self.end(closed);
+        }
+    }
+
+    /// Takes note of an answer that was given since the time was last told: the
+    /// peer's silence begins with it.
+    fn note_answer(&mut self, now: Instant) {
+        if std::mem::take(&mut self.answered) {
+            self.last_active = self.last_active.max(now);
         }
     }
 
