@@ -205,6 +205,7 @@ impl Connection {
     async fn run(mut self, stop: watch::Receiver<bool>) {
         debug!(peer = %self.peer, "connected");
         let end = self.exchange(stop).await;
+        self.leave();
         match end {
             Ok(closed) => {
                 self.count(closed);
@@ -506,6 +507,13 @@ impl Connection {
         let _ = timeout(LINGER, drain).await;
     }
 
+    /// Leaves the association group: at the association's end, not the socket's.
+    fn leave(&mut self) {
+        if let Some((id, _)) = self.group.take() {
+            self.server().leave(id);
+        }
+    }
+
     /// The server that it belongs to.
     fn server(&self) -> &Arc<Server> {
         &self.admission.server
@@ -515,8 +523,6 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.server().hold(self.held, 0);
-        if let Some((id, _)) = self.group.take() {
-            self.server().leave(id);
-        }
+        self.leave();
     }
 }

@@ -154,3 +154,17 @@ fn a_lookup_ends_with_its_group() {
     later.send(&request(3, MAPPER, LOOKUP, lookup(&handle, 1)));
     later.expect_fault(fault(3, MAPPER, CONTEXT_MISMATCH));
 }
+
+/// MS-RPCE 3.3.1.5.1; protocol.md 7.4.
+#[test]
+fn a_group_dies_with_its_last_connection_though_the_client_holds_the_socket() {
+    let server = Server::start();
+    let bind = simple_bind(0);
+    let mut connection = server.connect();
+    connection.send(&bind);
+    let group = connection.ack(&bind).group;
+    connection.send(&bind);
+    connection.expect_nak(&bind, NOT_SPECIFIED);
+    expect_refused(&server, group);
+    drop(connection);
+}
