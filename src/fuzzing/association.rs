@@ -297,6 +297,7 @@ impl Driver {
         );
         match event {
             None => return false,
+            Some(Event::Leg(leg)) => panic!("{leg:?} of a type that nobody offers"),
             Some(Event::Join { group }) => self.join(group),
             Some(Event::Call(call)) => self.begin(call),
         }

@@ -3,7 +3,7 @@
 use super::association::Call;
 use super::context::Answers;
 use super::fragment::{self, Piece};
-use super::security::{Packet, Slot};
+use super::security::{Named, Packet, SecurityContext, SecurityError};
 use crate::wire::drep::DataRepresentation;
 use crate::wire::pdu::{
     AuthVerifier, BindAck, BindNak, Body, Fault, Header, PacketType, Pdu, PfcFlags, Response,
@@ -148,8 +148,10 @@ pub fn respond(call: &Call, stub: &[u8], max_frag: u16, out: &mut Vec<u8>) -> u3
 
 /// What signs the fragments of a response.
 pub struct Protection<'a> {
+    /// How verifiers name the security context.
+    pub named: Named,
     /// The security context of the call.
-    pub slot: &'a mut Slot,
+    pub context: &'a mut dyn SecurityContext,
     /// Whether headers are signed.
     pub signs_header: bool,
 }
@@ -159,15 +161,18 @@ pub struct Protection<'a> {
 const AUTH_PAD: usize = 16;
 
 /// The same as [`respond`], each fragment signed.
+///
+/// # Errors
+/// When the context can sign no more; nothing was appended then.
 pub fn respond_protected(
     call: &Call,
     stub: &[u8],
     max_frag: u16,
     protection: Protection<'_>,
     out: &mut Vec<u8>,
-) -> u32 {
-    let Protection { slot, signs_header } = protection;
-    let zeros = vec![0; slot.context().signature_len()];
+) -> Result<u32, SecurityError> {
+    let begin = out.len();
+    let zeros = vec![0; protection.context.signature_len()];
     let overhead = RESPONSE_HEAD + AuthVerifier::HEAD + zeros.len();
     let mut count = 0;
     for piece in fragment::split(stub, max_frag, overhead) {
@@ -175,7 +180,7 @@ pub fn respond_protected(
         let start = out.len();
         let pdu = Pdu {
             pad,
-            auth: Some(slot.verifier(pad.len() as u8, &zeros)),
+            auth: Some(protection.named.verifier(pad.len() as u8, &zeros)),
             ..response(call, &piece)
         };
         pdu.encode(out);
@@ -184,12 +189,15 @@ pub fn respond_protected(
         let packet = Packet {
             octets,
             stub: RESPONSE_HEAD..signed - AuthVerifier::HEAD,
-            signs_header,
+            signs_header: protection.signs_header,
         };
-        slot.context().protect(packet, signature);
+        if let Err(error) = protection.context.protect(packet, signature) {
+            out.truncate(begin);
+            return Err(error);
+        }
         count += 1;
     }
-    count
+    Ok(count)
 }
 
 /// One fragment of a response.

@@ -15,14 +15,14 @@ use super::answer::{self, About, Agreed, Protection};
 use super::context::{Answers, ContextTable, Served};
 use super::fragment::Assembly;
 use super::frame::{self, Frame};
-use super::security::{Security, SecurityContexts};
+use super::security::{Leg, Security, SecurityContexts, SecurityError};
 use super::transmit::Transmit;
 use crate::wire::drep::ByteOrder;
-use crate::wire::pdu::{AuthLevel, Header};
+use crate::wire::pdu::{AuthLevel, AuthType, Header};
 use crate::wire::status::{FaultStatus, RejectReason};
 use crate::wire::syntax::SyntaxId;
 use bytes::{Bytes, BytesMut};
-use secure::LegAnswer;
+use secure::{PendingLeg, Token};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,6 +65,9 @@ pub enum Event {
         /// The group id of the bind.
         group: u32,
     },
+    /// A leg of an authentication, to be answered with
+    /// [`Association::leg_taken`].
+    Leg(Leg),
     /// A whole call, to be answered with [`Association::reply`].
     Call(Call),
 }
@@ -99,6 +102,8 @@ pub struct Call {
 pub struct Caller {
     /// The client's name, as its provider tells it.
     pub principal: Arc<str>,
+    /// The type of its authentication.
+    pub auth_type: AuthType,
     /// How much was protected.
     pub auth_level: AuthLevel,
     /// Where the security context stands.
@@ -134,6 +139,8 @@ pub enum Closed {
     CallTimeout,
     /// The server had no memory left for the peer's calls.
     NoMemory,
+    /// A security context could sign no more.
+    Unsigned,
 }
 
 /// What waits for its turn, in the order that it came.
@@ -155,7 +162,7 @@ struct Joining {
     /// The answers to its contexts.
     answers: Answers,
     /// The answer to its first leg of an authentication.
-    leg: Option<LegAnswer>,
+    token: Option<Token>,
 }
 
 /// Where the connection stands.
@@ -182,6 +189,8 @@ pub struct Association {
     contexts: ContextTable,
     /// Who the client is.
     security: SecurityContexts,
+    /// The leg that waits for its outcome; until then nothing is read.
+    leg: Option<PendingLeg>,
     /// The call that is not complete.
     assembly: Option<Assembly>,
     /// What waits behind the call that is being answered.
@@ -224,6 +233,7 @@ impl Association {
         Association {
             contexts: ContextTable::new(settings.max_contexts),
             security: SecurityContexts::default(),
+            leg: None,
             settings,
             state: State::New,
             closed: None,
@@ -268,6 +278,9 @@ impl Association {
     /// The next event, unless a call is being answered or too much waits to be
     /// sent.
     pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(leg) = self.poll_leg() {
+            return Some(Event::Leg(leg));
+        }
         if let State::Joining(joining) = &self.state
             && !self.join_asked
             && self.closed.is_none()
@@ -311,9 +324,9 @@ impl Association {
             header,
             agreed,
             answers,
-            leg,
+            token,
         } = joining;
-        self.acknowledge(&header, &agreed, &answers, &address, leg);
+        self.acknowledge(&header, &agreed, &answers, &address, token);
         self.state = State::Bound(agreed);
     }
 
@@ -383,7 +396,7 @@ impl Association {
                 Some((self.last_active, bind_timeout, Closed::BindTimeout))
             }
             // It is the peer that waits.
-            State::Bound(_) if self.is_busy() => None,
+            State::Bound(_) if self.is_busy() || self.leg.is_some() => None,
             State::Bound(_) => Some((self.last_active, idle_timeout, Closed::IdleTimeout)),
         };
         let incomplete = self
@@ -446,9 +459,10 @@ impl Association {
     }
 
     /// Whether `receive` takes PDUs: not after the end, not while a bind waits
-    /// for its group, not while the limits are reached.
+    /// for its group or a leg for its outcome, not while the limits are reached.
     pub fn has_room(&self) -> bool {
-        self.closed.is_none() && !matches!(self.state, State::Joining(_)) && !self.is_full()
+        let waits = self.leg.is_some() || matches!(self.state, State::Joining(_));
+        self.closed.is_none() && !waits && !self.is_full()
     }
 }
 
@@ -461,12 +475,12 @@ impl Association {
         agreed: &Agreed,
         answers: &Answers,
         address: &[u8],
-        leg: Option<LegAnswer>,
+        token: Option<Token>,
     ) {
-        let leg = leg.filter(|leg| !leg.token.is_empty());
-        let verifier = leg.as_ref().and_then(|leg| {
-            let slot = self.security.get(leg.index)?;
-            Some(slot.verifier(0, &leg.token))
+        let token = token.filter(|(_, token)| !token.is_empty());
+        let verifier = token.as_ref().and_then(|(index, token)| {
+            let slot = self.security.get(*index)?;
+            Some(slot.named.verifier(0, token))
         });
         let octets = answer::acknowledge(header, agreed, answers, address, verifier);
         self.send_in_turn(octets);
@@ -519,12 +533,27 @@ impl Association {
         let signs_header = self.security.signs_header;
         let index = call.caller.as_ref().map(|caller| caller.index);
         let slot = index.and_then(|index| self.security.get_mut(index));
-        self.counts.sent += match slot.filter(|slot| slot.signs()) {
-            Some(slot) => {
-                let protection = Protection { slot, signs_header };
-                answer::respond_protected(call, stub, send_limit, protection, out)
-            }
-            None => answer::respond(call, stub, send_limit, out),
+        let sent = match slot.filter(|slot| slot.signs()) {
+            None => Ok(answer::respond(call, stub, send_limit, out)),
+            Some(slot) => match slot.context.as_deref_mut() {
+                None => Err(SecurityError::Signature),
+                Some(context) => {
+                    let protection = Protection {
+                        named: slot.named,
+                        context,
+                        signs_header,
+                    };
+                    answer::respond_protected(call, stub, send_limit, protection, out)
+                }
+            },
         };
+        match sent {
+            Ok(count) => self.counts.sent += count,
+            Err(_) => {
+                let about = About::of(call);
+                self.send(&answer::fault(about, FaultStatus::SEC_PKG_ERROR, false));
+                self.end(Closed::Unsigned);
+            }
+        }
     }
 }

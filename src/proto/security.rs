@@ -1,13 +1,15 @@
 //! Where security providers plug in, and the security contexts of one
 //! connection.
 //!
-//! A provider turns a client's tokens into a security context, which then signs
-//! and seals packets. Which leg may come when, which level and header a packet
-//! has to carry and what a wrong move is answered with is the association's
-//! business, not the provider's. A provider is handed in; how it knows its
-//! clients, and where its randomness comes from, is its own affair.
+//! A provider begins a security context, which takes a client's tokens and then
+//! signs and seals packets. Which leg may come when, which level and header a
+//! packet has to carry and what a wrong move is answered with is the
+//! association's business, not the provider's. A leg goes out as an event and
+//! its outcome comes back, so that whoever drives the association may read a
+//! clock, a file or a key for it, take its time, and tell who asked.
 
 use crate::wire::pdu::{AuthLevel, AuthType, AuthVerifier};
+use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,31 +19,25 @@ pub trait SecurityProvider: fmt::Debug + Send + Sync {
     /// The number that verifiers of its contexts carry.
     fn auth_type(&self) -> AuthType;
 
-    /// Begins a security context with the first token of a client.
+    /// Begins a security context, which has seen no token yet.
     ///
     /// `level` is connect, integrity or privacy: packet is treated as integrity.
-    ///
-    /// # Errors
-    /// When the token does not lead to a context.
-    fn begin(
-        &self,
-        level: AuthLevel,
-        token: &[u8],
-    ) -> Result<(Box<dyn SecurityContext>, Leg), SecurityError>;
+    fn begin(&self, level: AuthLevel) -> Box<dyn SecurityContext>;
 }
 
 /// What is agreed on between one client and the server.
 pub trait SecurityContext: fmt::Debug + Send {
-    /// Goes on with a further token.
+    /// Takes the client's next token, the first included.
     ///
     /// # Errors
     /// When the token does not belong here, or the client is not who it says.
-    fn proceed(&mut self, token: &[u8]) -> Result<Leg, SecurityError>;
+    fn proceed(&mut self, token: &[u8]) -> Result<LegAnswer, SecurityError>;
 
     /// Who the client is; asked for once the context is complete.
     fn principal(&self) -> Arc<str>;
 
-    /// Octets of a packet's signature.
+    /// Octets of a packet's signature: always as many once the context is
+    /// complete, and at least 1.
     fn signature_len(&self) -> usize;
 
     /// Checks a packet of the client, and unseals it at level privacy.
@@ -52,16 +48,54 @@ pub trait SecurityContext: fmt::Debug + Send {
 
     /// Signs a packet to the client, and seals it at level privacy. `signature`
     /// has `signature_len` octets, all zero.
-    fn protect(&mut self, packet: Packet<'_>, signature: &mut [u8]);
+    ///
+    /// # Errors
+    /// When the context can sign no more, since its life is over; the connection
+    /// ends then.
+    fn protect(&mut self, packet: Packet<'_>, signature: &mut [u8]) -> Result<(), SecurityError>;
 }
 
-/// What one token came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One leg of an authentication: a token, and the context that is to take it.
+#[derive(Debug)]
 pub struct Leg {
-    /// The token to answer with; empty for none.
+    /// The authentication type.
+    pub auth_type: AuthType,
+    /// The level as a provider is told it.
+    pub auth_level: AuthLevel,
+    /// The context; `None` where it has to be begun.
+    pub context: Option<Box<dyn SecurityContext>>,
+    /// The client's token.
+    pub token: Bytes,
+}
+
+/// What a leg came to: the context, and what it answers.
+pub type LegOutcome = Result<(Box<dyn SecurityContext>, LegAnswer), SecurityError>;
+
+/// What a context makes of one token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegAnswer {
+    /// The token to answer with, at most 32 KiB; empty for none.
     pub token: Vec<u8>,
     /// Whether no further token is needed.
     pub is_complete: bool,
+}
+
+impl Leg {
+    /// Has the context take the token; one of `providers` begins it where there
+    /// is none.
+    ///
+    /// # Errors
+    /// What the context says; `Token` where no provider has the type.
+    pub fn take(self, providers: &[Arc<dyn SecurityProvider>]) -> LegOutcome {
+        let begin = || {
+            let is_meant = |p: &&Arc<dyn SecurityProvider>| p.auth_type() == self.auth_type;
+            let provider = providers.iter().find(is_meant)?;
+            Some(provider.begin(self.auth_level))
+        };
+        let mut context = self.context.or_else(begin).ok_or(SecurityError::Token)?;
+        let answer = context.proceed(&self.token)?;
+        Ok((context, answer))
+    }
 }
 
 /// One packet without its signature.
@@ -89,32 +123,28 @@ pub enum SecurityError {
     Signature,
 }
 
-/// Which providers an association has, and how many contexts it keeps.
+/// What an association may authenticate.
 #[derive(Clone, Debug)]
 pub struct Security {
-    /// The providers, each of its own type.
-    pub providers: Arc<[Arc<dyn SecurityProvider>]>,
+    /// The types that there are providers of.
+    pub auth_types: Arc<[AuthType]>,
     /// Security contexts of one connection, at most.
     pub max_contexts: usize,
 }
 
 impl Security {
-    /// No provider.
+    /// Nothing.
     pub fn none() -> Self {
         Security {
-            providers: Arc::new([]),
+            auth_types: Arc::new([]),
             max_contexts: 0,
         }
     }
-
-    /// The provider of a type.
-    fn provider(&self, auth_type: AuthType) -> Option<&dyn SecurityProvider> {
-        self.providers
-            .iter()
-            .find(|provider| provider.auth_type() == auth_type)
-            .map(|provider| &**provider)
-    }
 }
+
+/// The longest token that is answered with: beside it an acknowledgement of as
+/// many contexts as there can be fits into a PDU.
+const LONGEST_TOKEN: usize = 32 << 10;
 
 /// How far a security context is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,58 +157,29 @@ pub(super) enum Stage {
     Failed,
 }
 
-/// One security context of a connection.
-#[derive(Debug)]
-pub(super) struct Slot {
+/// By what verifiers name a security context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Named {
     /// Its type.
     pub auth_type: AuthType,
     /// Its level, as the client asked for it.
     pub auth_level: AuthLevel,
-    /// The id by which verifiers name it.
+    /// Its id.
     pub context_id: u32,
-    /// How far it is.
-    pub stage: Stage,
-    /// What the provider made.
-    context: Box<dyn SecurityContext>,
 }
 
-impl Slot {
-    /// Whether packets carry a signature: from level packet on.
-    pub fn signs(&self) -> bool {
-        self.auth_level >= AuthLevel::PACKET
+impl Named {
+    /// What a verifier names.
+    fn by(verifier: &AuthVerifier) -> Self {
+        Named {
+            auth_type: verifier.auth_type,
+            auth_level: verifier.auth_level,
+            context_id: verifier.context_id,
+        }
     }
 
-    /// Whether a verifier names this context as what it is.
-    pub fn is_of(&self, verifier: &AuthVerifier) -> bool {
-        self.auth_type == verifier.auth_type && self.auth_level == verifier.auth_level
-    }
-
-    /// Goes on with a token; returns the one to answer with.
-    ///
-    /// # Errors
-    /// What the provider says; the context has failed then.
-    pub fn proceed(&mut self, token: &[u8]) -> Result<Leg, SecurityError> {
-        let leg = self.context.proceed(token);
-        self.stage = match &leg {
-            Ok(leg) if leg.is_complete => Stage::Complete,
-            Ok(_) => Stage::Begun,
-            Err(_) => Stage::Failed,
-        };
-        leg
-    }
-
-    /// Who the client is.
-    pub fn principal(&self) -> Arc<str> {
-        self.context.principal()
-    }
-
-    /// The provider's side.
-    pub fn context(&mut self) -> &mut dyn SecurityContext {
-        &mut *self.context
-    }
-
-    /// The verifier of a packet or leg that the server sends, around `value`.
-    pub fn verifier<'a>(&self, pad_length: u8, value: &'a [u8]) -> AuthVerifier<'a> {
+    /// The verifier around `value`.
+    pub fn verifier(self, pad_length: u8, value: &[u8]) -> AuthVerifier<'_> {
         AuthVerifier {
             auth_type: self.auth_type,
             auth_level: self.auth_level,
@@ -187,6 +188,30 @@ impl Slot {
             context_id: self.context_id,
             value,
         }
+    }
+}
+
+/// One security context of a connection.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// How verifiers name it.
+    pub named: Named,
+    /// How far it is.
+    pub stage: Stage,
+    /// What the provider made; away while it takes a token, and once that was
+    /// refused.
+    pub context: Option<Box<dyn SecurityContext>>,
+}
+
+impl Slot {
+    /// Whether packets carry a signature: from level packet on.
+    pub fn signs(&self) -> bool {
+        self.named.auth_level >= AuthLevel::PACKET
+    }
+
+    /// Whether a verifier names this context as what it is.
+    pub fn is_of(&self, verifier: &AuthVerifier) -> bool {
+        self.named == Named::by(verifier)
     }
 }
 
@@ -201,8 +226,6 @@ pub(super) enum NotBegun {
     LevelCall,
     /// The connection has as many contexts as it may.
     TooMany,
-    /// The provider refused the token.
-    Refused(SecurityError),
 }
 
 /// The types that connections know, whether there is a provider or not.
@@ -251,7 +274,7 @@ impl SecurityContexts {
     /// The context of an id, and where it stands.
     pub fn find(&mut self, context_id: u32) -> Option<(usize, &mut Slot)> {
         let mut slots = self.slots.iter_mut().enumerate();
-        slots.find(|(_, slot)| slot.context_id == context_id)
+        slots.find(|(_, slot)| slot.named.context_id == context_id)
     }
 
     /// Where the context stands that a verifier names as what it is; without
@@ -263,12 +286,9 @@ impl SecurityContexts {
         let Some(verifier) = verifier else {
             return Ok(self.of_bind);
         };
-        let is_named = |slot: &Slot| slot.context_id == verifier.context_id && slot.is_of(verifier);
-        self.slots
-            .iter()
-            .position(is_named)
-            .map(Some)
-            .ok_or(NoSuchContext)
+        let mut slots = self.slots.iter();
+        let place = slots.position(|slot| slot.is_of(verifier));
+        place.map(Some).ok_or(NoSuchContext)
     }
 
     /// Whether the last leg of a context was refused.
@@ -276,51 +296,75 @@ impl SecurityContexts {
         self.slots.iter().any(|slot| slot.stage == Stage::Failed)
     }
 
-    /// Begins the context that a verifier asks for; returns where it stands and
-    /// the first leg.
+    /// Makes room for the context that a verifier asks for; returns where it
+    /// stands.
     ///
     /// # Errors
     /// `NotBegun`; nothing is kept then.
     ///
     /// # Source
-    /// MS-RPCE 2.2.1.1.8: packet is integrity on connections; Samba's
-    /// raw_protocol suite for the order of the refusals.
+    /// Samba's raw_protocol suite for the order of the refusals.
     pub fn begin(
         &mut self,
         security: &Security,
         verifier: &AuthVerifier,
-    ) -> Result<(usize, Leg), NotBegun> {
+    ) -> Result<usize, NotBegun> {
         // What no level is comes before what no type is, and that before level
         // call.
-        if !(AuthLevel::CONNECT..=AuthLevel::PRIVACY).contains(&verifier.auth_level) {
+        let (level, auth_type) = (verifier.auth_level, verifier.auth_type);
+        if !(AuthLevel::CONNECT..=AuthLevel::PRIVACY).contains(&level) {
             return Err(NotBegun::Level);
         }
-        let level = match verifier.auth_level {
-            AuthLevel::CALL if CONNECTION_TYPES.contains(&verifier.auth_type) => {
-                return Err(NotBegun::LevelCall);
-            }
-            AuthLevel::PACKET => AuthLevel::INTEGRITY,
-            level => level,
-        };
-        let provider = security
-            .provider(verifier.auth_type)
-            .ok_or(NotBegun::UnknownType)?;
+        if level == AuthLevel::CALL && CONNECTION_TYPES.contains(&auth_type) {
+            return Err(NotBegun::LevelCall);
+        }
+        if !security.auth_types.contains(&auth_type) {
+            return Err(NotBegun::UnknownType);
+        }
         if self.slots.len() >= security.max_contexts {
             return Err(NotBegun::TooMany);
         }
-        let (context, leg) = provider
-            .begin(level, verifier.value)
-            .map_err(NotBegun::Refused)?;
         self.slots.push(Slot {
-            auth_type: verifier.auth_type,
-            auth_level: verifier.auth_level,
-            context_id: verifier.context_id,
-            stage: match leg.is_complete {
-                true => Stage::Complete,
-                false => Stage::Begun,
-            },
-            context,
+            named: Named::by(verifier),
+            stage: Stage::Begun,
+            context: None,
         });
-        Ok((self.slots.len() - 1, leg))
+        Ok(self.slots.len() - 1)
+    }
+
+    /// The leg that a token is to the context at `index`.
+    ///
+    /// # Source
+    /// MS-RPCE 2.2.1.1.8: packet is integrity on connections.
+    pub fn leg(&mut self, index: usize, token: Bytes) -> Option<Leg> {
+        let slot = self.slots.get_mut(index)?;
+        Some(Leg {
+            auth_type: slot.named.auth_type,
+            auth_level: match slot.named.auth_level {
+                AuthLevel::PACKET => AuthLevel::INTEGRITY,
+                level => level,
+            },
+            context: slot.context.take(),
+            token,
+        })
+    }
+
+    /// Takes what a leg came to; returns the token to answer with.
+    ///
+    /// # Errors
+    /// When it was refused; the context has failed.
+    pub fn settle(&mut self, index: usize, outcome: LegOutcome) -> Result<Vec<u8>, SecurityError> {
+        let slot = self.slots.get_mut(index).ok_or(SecurityError::Token)?;
+        slot.stage = Stage::Failed;
+        let (context, answer) = outcome?;
+        if answer.token.len() > LONGEST_TOKEN {
+            return Err(SecurityError::Token);
+        }
+        slot.stage = match answer.is_complete {
+            true => Stage::Complete,
+            false => Stage::Begun,
+        };
+        slot.context = Some(context);
+        Ok(answer.token)
     }
 }

@@ -385,6 +385,8 @@ impl Connection {
                 self.association
                     .joined(self.group.as_ref().map(|(id, _)| *id));
             }
+            // Nobody offers a type that a leg could be of.
+            Event::Leg(leg) => self.association.leg_taken(leg.take(&[])),
             Event::Call(call) => {
                 let reply = self.call(&call);
                 let answer = match &reply {
@@ -460,7 +462,7 @@ impl Connection {
             Closed::IdleTimeout => self.server().strikes.strike(Limit::IdleTimeout),
             Closed::CallTimeout => self.server().strikes.strike(Limit::CallTimeout),
             Closed::NoMemory => self.server().strikes.strike(Limit::HeldOctets),
-            Closed::Violation | Closed::Refused => {}
+            Closed::Violation | Closed::Refused | Closed::Unsigned => {}
         }
     }
 

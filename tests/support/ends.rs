@@ -134,6 +134,7 @@ impl Server {
     /// Does what an event asks for.
     pub fn event(&mut self, event: Event) {
         match event {
+            Event::Leg(leg) => self.association.leg_taken(leg.take(&[])),
             Event::Join { group } => {
                 self.group = self.join(group);
                 self.association.joined(self.group);

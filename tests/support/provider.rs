@@ -1,6 +1,6 @@
 //! A security provider for tests: three legs of plain words, a checksum for a signature.
 
-use epmapper::proto::security::{Leg, Packet, SecurityError};
+use epmapper::proto::security::{LegAnswer, Packet, SecurityError};
 use epmapper::proto::{SecurityContext, SecurityProvider};
 use epmapper::wire::pdu::{AuthLevel, AuthType};
 use std::sync::Arc;
@@ -24,15 +24,32 @@ pub fn proof(name: &str) -> Vec<u8> {
     format!("it is {name}").into_bytes()
 }
 
-/// The server's last token, of a provider that has one.
+/// The server's second token, where it has one.
 pub const WELCOME: &[u8] = b"welcome";
+
+/// How many tokens of the client's a context takes: its hello, its proof, and a thanks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Legs {
+    /// The hello is enough.
+    One,
+    /// The proof ends it, without an answer.
+    Two,
+    /// The proof ends it, and is welcomed.
+    TwoWelcomed,
+    /// The proof is welcomed, and a thanks ends it.
+    Three,
+}
+
+/// The client's third token.
+pub const THANKS: &[u8] = b"thanks";
 
 /// A provider of one type.
 #[derive(Debug)]
 pub struct Words {
     pub auth_type: AuthType,
-    /// Whether the last leg is answered.
-    pub welcomes: bool,
+    pub legs: Legs,
+    /// Packets that a context signs before its life is over.
+    pub signs: u64,
 }
 
 impl SecurityProvider for Words {
@@ -40,51 +57,68 @@ impl SecurityProvider for Words {
         self.auth_type
     }
 
-    fn begin(
-        &self,
-        level: AuthLevel,
-        token: &[u8],
-    ) -> Result<(Box<dyn SecurityContext>, Leg), SecurityError> {
-        let name = token.strip_prefix(b"hello ").ok_or(SecurityError::Token)?;
-        let name = String::from_utf8(name.to_vec()).map_err(|_| SecurityError::Token)?;
-        let leg = Leg {
-            token: CHALLENGE.to_vec(),
-            is_complete: false,
-        };
-        let context = Conversation {
-            welcomes: self.welcomes,
-            packets: Packets::new(&name, level),
-            name,
-        };
-        Ok((Box::new(context), leg))
+    fn begin(&self, level: AuthLevel) -> Box<dyn SecurityContext> {
+        Box::new(Conversation {
+            legs: self.legs,
+            signs: self.signs,
+            level,
+            client: None,
+            is_proven: false,
+        })
     }
 }
 
 /// What is agreed on with one client.
 #[derive(Debug)]
 struct Conversation {
-    name: String,
-    welcomes: bool,
-    packets: Packets,
+    legs: Legs,
+    signs: u64,
+    level: AuthLevel,
+    /// The client's name, and what follows from it.
+    client: Option<(String, Packets)>,
+    is_proven: bool,
+}
+
+impl Conversation {
+    fn packets(&mut self) -> &mut Packets {
+        &mut self.client.as_mut().expect("a context that is complete").1
+    }
 }
 
 impl SecurityContext for Conversation {
-    fn proceed(&mut self, token: &[u8]) -> Result<Leg, SecurityError> {
-        if token != proof(&self.name) {
+    fn proceed(&mut self, token: &[u8]) -> Result<LegAnswer, SecurityError> {
+        let answer = |token: &[u8], is_complete| {
+            let token = token.to_vec();
+            Ok(LegAnswer { token, is_complete })
+        };
+        let Some((name, _)) = &self.client else {
+            let name = token.strip_prefix(b"hello ").ok_or(SecurityError::Token)?;
+            let name = String::from_utf8(name.to_vec()).map_err(|_| SecurityError::Token)?;
+            let packets = Packets::new(&name, self.level);
+            self.client = Some((name, packets));
+            return answer(CHALLENGE, self.legs == Legs::One);
+        };
+        if self.is_proven {
+            return match token {
+                THANKS => answer(b"", true),
+                _ => Err(SecurityError::Token),
+            };
+        }
+        if token != proof(name) {
             return Err(SecurityError::Denied);
         }
-        let token = match self.welcomes {
-            true => WELCOME.to_vec(),
-            false => Vec::new(),
-        };
-        Ok(Leg {
-            token,
-            is_complete: true,
-        })
+        self.is_proven = true;
+        match self.legs {
+            Legs::One => Err(SecurityError::Token),
+            Legs::Two => answer(b"", true),
+            Legs::TwoWelcomed => answer(WELCOME, true),
+            Legs::Three => answer(WELCOME, false),
+        }
     }
 
     fn principal(&self) -> Arc<str> {
-        self.name.as_str().into()
+        let (name, _) = self.client.as_ref().expect("a context that is complete");
+        name.as_str().into()
     }
 
     fn signature_len(&self) -> usize {
@@ -92,11 +126,13 @@ impl SecurityContext for Conversation {
     }
 
     fn verify(&mut self, packet: Packet<'_>, signature: &[u8]) -> Result<(), SecurityError> {
-        self.packets.verify(packet, signature)
+        self.packets().verify(packet, signature)
     }
 
-    fn protect(&mut self, packet: Packet<'_>, signature: &mut [u8]) {
-        self.packets.protect(packet, signature);
+    fn protect(&mut self, packet: Packet<'_>, signature: &mut [u8]) -> Result<(), SecurityError> {
+        self.signs = self.signs.checked_sub(1).ok_or(SecurityError::Signature)?;
+        self.packets().protect(packet, signature);
+        Ok(())
     }
 }
 
@@ -112,7 +148,7 @@ pub struct Packets {
 impl Packets {
     pub fn new(name: &str, level: AuthLevel) -> Self {
         Packets {
-            key: checksum(7, name.as_bytes()),
+            key: checksum(level.0.into(), name.as_bytes()),
             seals: level == AuthLevel::PRIVACY,
             sent: 0,
             received: 0,

@@ -1,6 +1,6 @@
 //! PDUs of a client, one by one: what each does to the association.
 
-use super::secure::{self, is_aligned};
+use super::secure::{self, Token, is_aligned};
 use super::{Association, Call, Joining, Queued, State, Step};
 use crate::proto::answer::{self, About, Agreed};
 use crate::proto::context::{Answers, Refusal};
@@ -43,20 +43,20 @@ impl Association {
         };
         match &pdu.body {
             Body::Bind(_) if bound => self.refuse(header, RejectReason::NOT_SPECIFIED),
-            Body::Bind(bind) => self.bind(&pdu, bind),
+            Body::Bind(bind) => self.bind(&pdu, bind, octets),
             _ if !bound => self.refuse(header, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED),
-            Body::AlterContext(alter) => self.alter(&pdu, alter),
+            Body::AlterContext(alter) => self.alter(&pdu, alter, octets),
             Body::Request(request) => self.request(&pdu, request, octets),
             // Neither is answered, and both change nothing: a call that was not
             // complete can still be completed.
             Body::CoCancel | Body::Orphaned => Ok(()),
-            Body::Auth3(_) => self.auth3(&pdu),
+            Body::Auth3(_) => self.auth3(&pdu, octets),
             _ => self.violate(About::new(header, 0), true),
         }
     }
 
     /// Answers a bind, once its group is known; or refuses it.
-    fn bind(&mut self, pdu: &Pdu<'_>, bind: &Bind<'_>) -> Step {
+    fn bind(&mut self, pdu: &Pdu<'_>, bind: &Bind<'_>, octets: &Bytes) -> Step {
         let header = &pdu.header;
         if let Some(reason) = secure::ill_formed(pdu) {
             return self.refuse(header, reason);
@@ -64,10 +64,6 @@ impl Association {
         let answers = match self.negotiate(bind, true) {
             Ok(answers) => answers,
             Err(_) => return self.refuse(header, RejectReason::NOT_SPECIFIED),
-        };
-        let leg = match self.bind_leg(pdu) {
-            Ok(leg) => leg,
-            Err(reason) => return self.refuse(header, reason),
         };
         self.note_header_signing(header);
         let max_frag = fragment::negotiate(
@@ -81,13 +77,19 @@ impl Association {
             group: bind.assoc_group_id,
             multiplexing: header.flags.contains(PfcFlags::CONC_MPX),
         };
-        self.state = State::Joining(Joining {
+        let joining = Joining {
             header: *header,
             agreed,
             answers,
-            leg,
-        });
-        Ok(())
+            token: None,
+        };
+        match &pdu.auth {
+            Some(verifier) => self.bind_leg(verifier, octets, joining),
+            None => {
+                self.state = State::Joining(joining);
+                Ok(())
+            }
+        }
     }
 
     /// Answers a context list; `features` on a bind only.
@@ -103,7 +105,7 @@ impl Association {
     }
 
     /// Answers an alter_context.
-    fn alter(&mut self, pdu: &Pdu<'_>, alter: &Bind<'_>) -> Step {
+    fn alter(&mut self, pdu: &Pdu<'_>, alter: &Bind<'_>, octets: &Bytes) -> Step {
         let header = &pdu.header;
         let about = About::new(header, 0);
         let is_fit = |verifier: &AuthVerifier| secure::pad_fits(header, verifier);
@@ -117,18 +119,28 @@ impl Association {
             Ok(answers) if !self.security.has_failed() => answers,
             _ => return self.violate(about, true),
         };
-        let leg = match self.alter_leg(pdu) {
-            Ok(leg) => leg,
-            Err(status) => return self.fault_and_close(about, status, true),
-        };
         self.note_header_signing(header);
-        // Sizes and group of an alter_context are ignored, the answer repeats
-        // the bind's.
+        match &pdu.auth {
+            Some(verifier) => self.alter_leg(verifier, octets, (header, answers)),
+            None => {
+                self.acknowledge_alter(header, &answers, None);
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers an alter_context: its sizes and group are ignored, the answer
+    /// repeats the bind's.
+    pub(super) fn acknowledge_alter(
+        &mut self,
+        header: &Header,
+        answers: &Answers,
+        token: Option<Token>,
+    ) {
         if let State::Bound(agreed) = &self.state {
             let agreed = *agreed;
-            self.acknowledge(header, &agreed, &answers, &[], leg);
+            self.acknowledge(header, &agreed, answers, &[], token);
         }
-        Ok(())
     }
 
     /// Takes one fragment of a call.

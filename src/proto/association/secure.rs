@@ -1,9 +1,10 @@
 //! Legs of an authentication, verifiers of requests, verification trailers.
 
-use super::{Association, Call, Caller, Step};
+use super::{Association, Call, Caller, Joining, State, Step};
 use crate::proto::answer::About;
+use crate::proto::context::Answers;
 use crate::proto::fragment::Assembly;
-use crate::proto::security::{NoSuchContext, NotBegun, Packet, Slot, Stage};
+use crate::proto::security::{Leg, LegOutcome, NoSuchContext, NotBegun, Packet, Slot, Stage};
 use crate::wire::pdu::{
     AuthType, AuthVerifier, Command, CommandBody, Header, Header2, PacketType, Pdu, PfcFlags,
     Request, VerificationTrailer,
@@ -21,13 +22,30 @@ const LEG_HEAD: usize = 24;
 /// Bit 1 of the bit mask command: the client supports header signing.
 const SUPPORTS_HEADER_SIGNING: u32 = 1;
 
-/// A leg's answer: whose it is, and the token.
+/// The answer to a leg: where its security context stands, and the token, empty
+/// for none.
+pub(super) type Token = (usize, Vec<u8>);
+
+/// A leg that waits for its outcome.
 #[derive(Debug)]
-pub(super) struct LegAnswer {
-    /// Where the security context stands.
-    pub(super) index: usize,
-    /// The token; empty for none.
-    pub(super) token: Vec<u8>,
+pub(super) struct PendingLeg {
+    /// Where its security context stands.
+    index: usize,
+    /// The client's token, until it is handed out.
+    token: Option<Bytes>,
+    /// What is to be answered.
+    purpose: Purpose,
+}
+
+/// What a leg came with.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// A bind, which then joins its group.
+    Bind(Joining),
+    /// An alter_context, and the answers to its contexts.
+    Alter(Header, Answers),
+    /// An rpc_auth_3, which is not answered.
+    Auth3,
 }
 
 /// A request whose verifier was judged: the security context of its call, if it
@@ -56,39 +74,46 @@ impl Unfit {
 }
 
 impl Association {
-    /// Takes the first leg of an authentication, if a bind carries one.
-    pub(super) fn bind_leg(&mut self, pdu: &Pdu<'_>) -> Result<Option<LegAnswer>, RejectReason> {
-        let Some(verifier) = &pdu.auth else {
-            return Ok(None);
-        };
-        let begun = self.security.begin(&self.settings.security, verifier);
-        let (index, leg) = begun.map_err(refusal_of_bind)?;
-        self.security.set_of_bind(index);
-        let token = leg.token;
-        Ok(Some(LegAnswer { index, token }))
+    /// Begins the security context that a bind asks for.
+    pub(super) fn bind_leg(
+        &mut self,
+        verifier: &AuthVerifier<'_>,
+        octets: &Bytes,
+        joining: Joining,
+    ) -> Step {
+        match self.security.begin(&self.settings.security, verifier) {
+            Ok(index) => {
+                self.security.set_of_bind(index);
+                self.ask_for(index, verifier, octets, Purpose::Bind(joining));
+                Ok(())
+            }
+            Err(why) => self.refuse(&joining.header, refusal_of_bind(why)),
+        }
     }
 
     /// Takes a leg that an alter_context carries: a further one of a context
-    /// under way, or the first of another.
-    pub(super) fn alter_leg(&mut self, pdu: &Pdu<'_>) -> Result<Option<LegAnswer>, FaultStatus> {
-        let Some(verifier) = &pdu.auth else {
-            return Ok(None);
+    /// under way, or the first of another. No bind-time feature has to be agreed
+    /// on for that: Samba's raw_protocol suite does without.
+    pub(super) fn alter_leg(
+        &mut self,
+        verifier: &AuthVerifier<'_>,
+        octets: &Bytes,
+        (header, answers): (&Header, Answers),
+    ) -> Step {
+        let index = match self.security.find(verifier.context_id) {
+            Some((index, slot)) => is_next_leg(slot, verifier).map(|()| index),
+            None => self
+                .security
+                .begin(&self.settings.security, verifier)
+                .map_err(refusal_of_alter),
         };
-        let Some((index, slot)) = self.security.find(verifier.context_id) else {
-            let begun = self.security.begin(&self.settings.security, verifier);
-            let (index, leg) = begun.map_err(refusal_of_alter)?;
-            let token = leg.token;
-            return Ok(Some(LegAnswer { index, token }));
-        };
-        if slot.auth_type != verifier.auth_type {
-            return Err(FaultStatus::SEC_PKG_ERROR);
+        match index {
+            Ok(index) => {
+                self.ask_for(index, verifier, octets, Purpose::Alter(*header, answers));
+                Ok(())
+            }
+            Err(status) => self.fault_and_close(About::new(header, 0), status, true),
         }
-        if !slot.is_of(verifier) || slot.stage != Stage::Begun {
-            return Err(FaultStatus::ACCESS_DENIED);
-        }
-        let leg = slot.proceed(verifier.value);
-        let token = leg.map_err(|_| FaultStatus::ACCESS_DENIED)?.token;
-        Ok(Some(LegAnswer { index, token }))
     }
 
     /// Takes an rpc_auth_3: the last leg, which has no answer. What is wrong
@@ -96,26 +121,86 @@ impl Association {
     ///
     /// # Source
     /// MS-RPCE 2.2.2.10, 3.3.1.5.2; Samba's raw_protocol suite.
-    pub(super) fn auth3(&mut self, pdu: &Pdu<'_>) -> Step {
+    pub(super) fn auth3(&mut self, pdu: &Pdu<'_>, octets: &Bytes) -> Step {
         let about = About::new(&pdu.header, 0);
-        let Some(verifier) = &pdu.auth else {
+        let Some(verifier) = pdu.auth.filter(|_| is_aligned(&pdu.header)) else {
             return self.violate(about, true);
         };
-        if !is_aligned(&pdu.header) {
-            return self.violate(about, true);
-        }
-        let Some((_, slot)) = self.security.find(verifier.context_id) else {
+        let Some((index, slot)) = self.security.find(verifier.context_id) else {
             return self.violate(about, true);
         };
-        if !pad_fits(&pdu.header, verifier) {
+        if !pad_fits(&pdu.header, &verifier) {
             return self.fault_and_close(about, FaultStatus::REMOTE_NO_MEMORY, true);
         }
-        if !slot.is_of(verifier) || slot.stage != Stage::Begun {
+        if is_next_leg(slot, &verifier).is_err() {
             return self.violate(about, true);
         }
-        match slot.proceed(verifier.value) {
-            Ok(leg) if leg.is_complete && leg.token.is_empty() => (),
-            _ => slot.stage = Stage::Failed,
+        self.ask_for(index, &verifier, octets, Purpose::Auth3);
+        Ok(())
+    }
+
+    /// Has the token of a leg handed out with the next event.
+    fn ask_for(
+        &mut self,
+        index: usize,
+        verifier: &AuthVerifier<'_>,
+        octets: &Bytes,
+        purpose: Purpose,
+    ) {
+        self.leg = Some(PendingLeg {
+            index,
+            token: Some(octets.slice_ref(verifier.value)),
+            purpose,
+        });
+    }
+
+    /// The leg that waits, unless it was handed out already.
+    pub(super) fn poll_leg(&mut self) -> Option<Leg> {
+        let leg = self.leg.as_mut().filter(|_| self.closed.is_none())?;
+        self.security.leg(leg.index, leg.token.take()?)
+    }
+
+    /// Tells what the leg came to that the last event handed out.
+    pub fn leg_taken(&mut self, outcome: LegOutcome) {
+        let Some(leg) = self.leg.take() else {
+            return;
+        };
+        let index = leg.index;
+        let token = self.security.settle(index, outcome);
+        if self.closed.is_some() {
+            return;
+        }
+        if let Err(closed) = self.settle(index, leg.purpose, token.ok()) {
+            self.end(closed);
+        }
+    }
+
+    /// Answers what a leg came with; it was refused where there is no token.
+    fn settle(&mut self, index: usize, purpose: Purpose, token: Option<Vec<u8>>) -> Step {
+        match (purpose, token) {
+            (Purpose::Bind(joining), Some(token)) => {
+                let token = Some((index, token));
+                self.state = State::Joining(Joining { token, ..joining });
+            }
+            (Purpose::Bind(joining), None) => {
+                return self.refuse(&joining.header, RejectReason::INVALID_CHECKSUM);
+            }
+            (Purpose::Alter(header, answers), Some(token)) => {
+                self.acknowledge_alter(&header, &answers, Some((index, token)));
+            }
+            (Purpose::Alter(header, _), None) => {
+                let about = About::new(&header, 0);
+                return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, true);
+            }
+            // Without an answer a context that is not complete never will be.
+            (Purpose::Auth3, token) => {
+                let is_silent = token.is_some_and(|token| token.is_empty());
+                if let Some(slot) = self.security.get_mut(index)
+                    && (!is_silent || slot.stage == Stage::Begun)
+                {
+                    slot.stage = Stage::Failed;
+                }
+            }
         }
         Ok(())
     }
@@ -193,8 +278,9 @@ impl Association {
         let index = security?;
         let slot = self.security.get(index)?;
         Some(Caller {
-            principal: slot.principal(),
-            auth_level: slot.auth_level,
+            principal: slot.context.as_ref()?.principal(),
+            auth_type: slot.named.auth_type,
+            auth_level: slot.named.auth_level,
             index,
         })
     }
@@ -283,8 +369,26 @@ fn verified(
         stub: trailer.checked_sub(padded)?..trailer,
         signs_header,
     };
-    slot.context().verify(packet, verifier.value).ok()?;
+    let context = slot.context.as_deref_mut()?;
+    context.verify(packet, verifier.value).ok()?;
     Some(plain.into())
+}
+
+/// Whether a verifier is the next leg of a context.
+///
+/// # Errors
+/// The status that tells what is wrong with it.
+///
+/// # Source
+/// Samba's raw_protocol suite.
+fn is_next_leg(slot: &Slot, verifier: &AuthVerifier<'_>) -> Result<(), FaultStatus> {
+    if slot.named.auth_type != verifier.auth_type {
+        Err(FaultStatus::SEC_PKG_ERROR)
+    } else if !slot.is_of(verifier) || slot.stage != Stage::Begun {
+        Err(FaultStatus::ACCESS_DENIED)
+    } else {
+        Ok(())
+    }
 }
 
 /// The reason that a bind gets whose security context is not begun.
@@ -295,7 +399,7 @@ fn refusal_of_bind(why: NotBegun) -> RejectReason {
     match why {
         NotBegun::UnknownType => RejectReason::AUTHENTICATION_TYPE_NOT_RECOGNIZED,
         NotBegun::Level => RejectReason::NOT_SPECIFIED,
-        NotBegun::LevelCall | NotBegun::Refused(_) => RejectReason::INVALID_CHECKSUM,
+        NotBegun::LevelCall => RejectReason::INVALID_CHECKSUM,
         NotBegun::TooMany => RejectReason::LOCAL_LIMIT_EXCEEDED,
     }
 }
