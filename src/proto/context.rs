@@ -66,16 +66,16 @@ impl ContextTable {
 
     /// Answers a context list and keeps what it agreed on.
     ///
-    /// At most one element of a PDU is accepted: the one that offers the most
-    /// preferred transfer syntax, whatever its interface and wherever it stands;
-    /// of several such the first. Every other element that could have been
-    /// accepted is told that its syntaxes are not supported, also one that
+    /// At most one element of a PDU is accepted: of those for the interface of
+    /// the first that could be, the one that offers the most preferred transfer
+    /// syntax; of several such the first. Every other element that could have
+    /// been accepted is told that its syntaxes are not supported, also one that
     /// repeats a context, which stays usable.
     ///
     /// A context id that is bound may be accepted again as what it means. It is
-    /// a violation to give it another interface, unless an earlier element was
-    /// accepted, or to have it accepted with another transfer syntax. Two new
-    /// elements of one id are two elements: the accepted one tells its meaning.
+    /// a violation to give it another interface or to have it another transfer
+    /// syntax, unless an earlier element was accepted. Two new elements of one id
+    /// are two elements: the accepted one tells its meaning.
     ///
     /// `features` tells whether the bind-time feature element is looked for: on
     /// a bind only.
@@ -100,10 +100,13 @@ impl ContextTable {
             return Err(Refusal);
         }
         let (mut answers, best) = self.consider(served, contexts, features)?;
-        let until_accepted = best.as_ref().map_or(answers.len(), |(index, _)| *index);
-        self.check_interfaces(served, contexts.iter().take(until_accepted))?;
+        let until_accepted = best.map_or(answers.len(), |(index, _)| index + 1);
+        let mut looked_at = contexts.iter().take(until_accepted);
+        if looked_at.any(|context| self.is_moved(served, &context)) {
+            return Err(Refusal);
+        }
         if let Some((index, offer)) = best {
-            answers[index] = self.accept(offer.bound)?;
+            answers[index] = self.accept(offer.bound);
         }
         Ok(answers)
     }
@@ -128,7 +131,7 @@ impl ContextTable {
                 }
                 None => match self.offer(served, &context) {
                     Ok(offer) => {
-                        if best.as_ref().is_none_or(|(_, best)| offer.rank < best.rank) {
+                        if best.is_none_or(|(_, best)| offer.is_better_than(&best)) {
                             best = Some((answers.len(), offer));
                         }
                         rejected(ProviderReason::PROPOSED_TRANSFER_SYNTAXES_NOT_SUPPORTED)
@@ -161,37 +164,27 @@ impl ContextTable {
         Ok(Offer { rank, bound })
     }
 
-    /// Refuses bound context ids that come with another interface; one that is
-    /// not served changes nothing.
-    fn check_interfaces<'c>(
-        &self,
-        served: &[Served],
-        mut contexts: impl Iterator<Item = Context<'c>>,
-    ) -> Result<(), Refusal> {
-        let is_moved = |context: Context<'_>| {
-            let (bound, asked) = (self.get(context.id), find(served, &context));
-            bound
-                .zip(asked)
-                .is_some_and(|(bound, asked)| bound.interface != asked)
+    /// Whether an element gives a bound context id another meaning; an interface
+    /// that is not served, or no known transfer syntax, changes nothing.
+    fn is_moved(&self, served: &[Served], context: &Context<'_>) -> bool {
+        let (Some(bound), Some(interface)) = (self.get(context.id), find(served, context)) else {
+            return false;
         };
-        match contexts.any(is_moved) {
-            true => Err(Refusal),
-            false => Ok(()),
-        }
+        let chosen = choose(&served[interface], context);
+        let is_other = |(_, syntax): (usize, SyntaxId)| syntax != bound.transfer_syntax;
+        bound.interface != interface || chosen.is_some_and(is_other)
     }
 
-    /// Binds a context, or finds it bound to the same already.
-    fn accept(&mut self, offered: Bound) -> Result<ContextAnswer, Refusal> {
-        match self.get(offered.id) {
-            None => self.bound.push(offered),
-            Some(bound) if bound == offered => {}
-            Some(_) => return Err(Refusal),
+    /// Binds a context, unless it means the same already.
+    fn accept(&mut self, offered: Bound) -> ContextAnswer {
+        if self.get(offered.id).is_none() {
+            self.bound.push(offered);
         }
-        Ok(ContextAnswer {
+        ContextAnswer {
             result: ContextResult::ACCEPTANCE,
             reason: ProviderReason::NOT_SPECIFIED,
             transfer_syntax: offered.transfer_syntax,
-        })
+        }
     }
 }
 
@@ -202,6 +195,13 @@ struct Offer {
     rank: usize,
     /// What its context id would mean.
     bound: Bound,
+}
+
+impl Offer {
+    /// Whether it takes the place of one that came before it.
+    fn is_better_than(&self, first: &Offer) -> bool {
+        self.bound.interface == first.bound.interface && self.rank < first.rank
+    }
 }
 
 /// The served interface that an element asks for: same UUID and major version,
@@ -357,13 +357,12 @@ mod tests {
     fn the_preferred_transfer_syntax_wins_over_every_order() {
         for preference in PREFERENCES {
             for (elements, accepted) in [
-                // In one element, in two, of another interface, behind what is
-                // not served.
+                // In one element, in two, behind what is not served; but not
+                // of another interface than the first.
                 (vec![(0, EPT, &[NDR, NDR64][..])], [0, 0]),
                 (vec![(0, EPT, &[NDR64, NDR])], [0, 0]),
                 (vec![(0, EPT, &[NDR]), (1, EPT, &[NDR64])], [1, 0]),
                 (vec![(0, EPT, &[NDR64]), (1, EPT, &[NDR])], [0, 1]),
-                (vec![(0, EPT, &[NDR]), (1, MGMT, &[NDR64])], [1, 0]),
                 (
                     vec![
                         (0, FOREIGN, &[NDR64, NDR]),
@@ -374,6 +373,10 @@ mod tests {
                         (5, EPT, &[NDR64]),
                     ],
                     [4, 2],
+                ),
+                (
+                    vec![(0, EPT, &[NDR]), (1, MGMT, &[NDR64]), (2, EPT, &[NDR64])],
+                    [2, 0],
                 ),
             ] {
                 let mut table = ContextTable::new(8);
@@ -436,7 +439,9 @@ mod tests {
                 [(1, EPT, NDR), (0, EPT, NDR64)],
                 Ok([(2, 2), (0, 0)]),
             ),
-            // Another interface is a violation before the accepted element only.
+            // Another meaning is a violation before the accepted element only.
+            (NDR64, [(0, EPT, NDR), (1, EPT, NDR64)], Err(Refusal)),
+            (NDR, [(0, MGMT, NDR), (1, EPT, NDR)], Err(Refusal)),
             (NDR, [(0, MGMT, NDR), (1, EPT, NDR64)], Err(Refusal)),
             (NDR, [(1, EPT, NDR64), (0, MGMT, NDR)], Ok([(0, 0), (2, 2)])),
             (

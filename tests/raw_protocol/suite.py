@@ -23,7 +23,6 @@ client ipc max protocol = NT1
 
 # There is neither such an account nor a KDC.
 ENVIRONMENT = {
-    "IGNORE_RANDOM_PAD": "1",
     "DOMAIN": "NOWHERE",
     "REALM": "NOWHERE.TEST",
     "USERNAME": "nobody",
