@@ -12,6 +12,7 @@ mod run;
 
 use epmapper::wire::FaultStatus;
 use epmapper::wire::ept::ContextHandle;
+use epmapper::wire::status::{ContextResult, ProviderReason};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use peer::{Peer, endpoints};
@@ -80,7 +81,8 @@ fn a_thousand_connections_at_once_are_served() {
 
 #[test]
 fn clients_that_never_read_hold_no_memory_and_nobody_else_up() {
-    let run = with_limits("queued_octets = 65536\nwrite_timeout = \"2s\"");
+    // One answer is more.
+    let run = with_limits("queued_octets = 16384\nwrite_timeout = \"2s\"");
     let mut good = Peer::bound(run.address());
     assert_eq!(good.annotations().len(), 500);
     let before = peak_kib(&run);
@@ -202,6 +204,22 @@ fn calls_above_the_limit_wait_and_are_answered() {
         assert_eq!(peer.page_or_end().unwrap().annotations.len(), 500);
     }
     expect_strike(&run, "calls_in_flight");
+}
+
+#[test]
+fn contexts_of_a_connection_are_limited() {
+    let run = with_limits("contexts = 2");
+    let mut peer = Peer::bound(run.address());
+    let accepted = (ContextResult::ACCEPTANCE, ProviderReason::NOT_SPECIFIED);
+    let refused = (
+        ContextResult::PROVIDER_REJECTION,
+        ProviderReason::LOCAL_LIMIT_EXCEEDED,
+    );
+    assert_eq!(peer.alter(1), accepted);
+    assert_eq!(peer.alter(2), refused);
+    expect_strike(&run, "contexts");
+    assert_eq!(peer.alter(1), accepted);
+    assert_eq!(peer.annotations().len(), 500);
 }
 
 #[test]

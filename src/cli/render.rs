@@ -1,8 +1,9 @@
 //! How results look: towers in words, tables for people, documents for
 //! programs.
 //!
-//! Always holds: no text of a server in a table can steer a terminal; documents
-//! for programs keep it, escaped as far as their form asks. A reader that leaves
+//! Always holds: no text of a server in a table or a JSON document can steer a
+//! terminal; a document keeps it, escaped. A configuration is for a file, and
+//! escapes what its form asks. A reader that leaves
 //! early, as `head` does, is no error.
 
 use super::exit::CommandError;
@@ -11,6 +12,8 @@ use crate::wire::binding::Binding;
 use crate::wire::names;
 use crate::wire::tower::{ProtocolSequence, Tower};
 use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::{Formatter, PrettyFormatter};
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -228,9 +231,58 @@ pub fn colour() -> bool {
 /// Prints a JSON document.
 pub fn print_json(document: &impl Serialize) -> Result<(), CommandError> {
     print(|out| {
-        serde_json::to_writer_pretty(&mut *out, document)?;
+        let mut serializer = Serializer::with_formatter(&mut *out, Plain::default());
+        document.serialize(&mut serializer)?;
         writeln!(out)
     })
+}
+
+/// JSON with indents, whose strings hold nothing that a terminal might obey or
+/// hide: serde_json escapes what the standard asks, and leaves DEL, C1 controls
+/// and marks of direction.
+#[derive(Default)]
+struct Plain(PrettyFormatter<'static>);
+
+/// Has these methods of a formatter done as the pretty one does them.
+macro_rules! as_pretty {
+    ($($method:ident($($argument:ident: $type:ty)?)),*) => {
+        $(fn $method<W: ?Sized + Write>(&mut self, out: &mut W $(, $argument: $type)?) -> io::Result<()> {
+            self.0.$method(out $(, $argument)?)
+        })*
+    };
+}
+
+impl Formatter for Plain {
+    as_pretty! {
+        begin_array(), end_array(), begin_array_value(first: bool), end_array_value(), begin_object(), end_object(),
+        begin_object_key(first: bool), begin_object_value(), end_object_value()
+    }
+
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        if fragment.bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
+            return out.write_all(fragment.as_bytes());
+        }
+        for c in fragment.chars() {
+            // Quotes and backslashes do not come here.
+            match c.escape_debug().len() {
+                1 => write!(out, "{c}")?,
+                _ => escape(out, c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a character as JSON escapes it: in units of UTF-16.
+fn escape(out: &mut (impl Write + ?Sized), c: char) -> io::Result<()> {
+    let mut units = [0; 2];
+    c.encode_utf16(&mut units)
+        .iter()
+        .try_for_each(|unit| write!(out, "\\u{unit:04x}"))
 }
 
 /// Prints to standard output; that nobody reads on is no error.
@@ -331,5 +383,22 @@ mod tests {
         let mut out = Vec::new();
         Table::new(&["A"]).print(&mut out, true).unwrap();
         assert_eq!(out, b"\x1b[1mA\x1b[0m\n");
+    }
+
+    #[test]
+    fn no_text_in_json_can_steer_a_terminal_and_it_reads_as_it_was() {
+        let text = "plain \"quoted\" \\ Gr\u{fc}n \u{9b}31m \u{7f} \u{1b} \u{202e}\u{e0001}";
+        let mut out = Vec::new();
+        let mut serializer = Serializer::with_formatter(&mut out, Plain::default());
+        [text].serialize(&mut serializer).unwrap();
+        let json = String::from_utf8(out).unwrap();
+        let is_harmless = |c: char| c == '\n' || c.escape_debug().len() == 1 || "\"\\".contains(c);
+        assert!(json.chars().all(is_harmless), "{json:?}");
+        assert!(
+            json.contains("Gr\u{fc}n \\u009b31m \\u007f \\u001b \\u202e\\udb40\\udc01"),
+            "{json}"
+        );
+        let again: Vec<String> = serde_json::from_str(&json).unwrap();
+        assert_eq!(again, [text]);
     }
 }

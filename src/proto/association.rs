@@ -458,6 +458,11 @@ impl Association {
         self.executing || !self.queue.is_empty()
     }
 
+    /// Whether calls wait for octets to be sent.
+    pub fn is_backed_up(&self) -> bool {
+        self.is_busy() && self.transmit.len() >= self.settings.max_queued
+    }
+
     /// Whether `receive` takes PDUs: not after the end, not while a bind waits
     /// for its group or a leg for its outcome, not while the limits are reached.
     pub fn has_room(&self) -> bool {

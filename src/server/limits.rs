@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tracing::warn;
 
@@ -214,7 +214,7 @@ pub(crate) struct Clients {
     /// Connections of all clients.
     total: usize,
     /// Connections of each client.
-    each: HashMap<IpAddr, usize>,
+    each: HashMap<IpAddr, Arc<AtomicUsize>>,
 }
 
 impl Clients {
@@ -223,30 +223,32 @@ impl Clients {
         self.total
     }
 
-    /// Counts a connection in, or tells which limit is against it.
-    pub(crate) fn admit(&mut self, address: IpAddr, limits: &Limits) -> Result<(), Limit> {
+    /// Counts a connection in, or tells which limit is against it; returns how
+    /// many the client has, as that changes.
+    pub(crate) fn admit(
+        &mut self,
+        address: IpAddr,
+        limits: &Limits,
+    ) -> Result<Arc<AtomicUsize>, Limit> {
         if self.total >= limits.connections {
             return Err(Limit::Connections);
         }
-        let client = client(address);
-        let own = self.each.get(&client).copied().unwrap_or(0);
-        if own >= limits.connections_per_client {
+        let own = self.each.entry(client(address)).or_default();
+        if own.load(Ordering::Relaxed) >= limits.connections_per_client {
             return Err(Limit::ConnectionsPerClient);
         }
-        self.each.insert(client, own + 1);
+        own.fetch_add(1, Ordering::Relaxed);
         self.total += 1;
-        Ok(())
+        Ok(own.clone())
     }
 
     /// Counts an admitted connection out.
     pub(crate) fn leave(&mut self, address: IpAddr) {
         let client = client(address);
         self.total -= 1;
-        match self.each.get_mut(&client) {
-            Some(own) if *own > 1 => *own -= 1,
-            _ => {
-                self.each.remove(&client);
-            }
+        let own = self.each.get(&client);
+        if own.is_none_or(|own| own.fetch_sub(1, Ordering::Relaxed) <= 1) {
+            self.each.remove(&client);
         }
     }
 }
@@ -272,16 +274,23 @@ mod tests {
         };
         let [one, two]: [IpAddr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
         let mut clients = Clients::default();
-        assert_eq!(clients.admit(one, &limits), Ok(()));
-        assert_eq!(clients.admit(one, &limits), Ok(()));
-        assert_eq!(
-            clients.admit(one, &limits),
-            Err(Limit::ConnectionsPerClient)
-        );
-        assert_eq!(clients.admit(two, &limits), Ok(()));
-        assert_eq!(clients.admit(two, &limits), Err(Limit::Connections));
+        let mut admit = |address| {
+            let own = clients.admit(address, &limits);
+            own.map(|own| own.load(Ordering::Relaxed))
+        };
+        assert_eq!(admit(one), Ok(1));
+        assert_eq!(admit(one), Ok(2));
+        assert_eq!(admit(one), Err(Limit::ConnectionsPerClient));
+        assert_eq!(admit(two), Ok(1));
+        assert_eq!(admit(two), Err(Limit::Connections));
         clients.leave(one);
-        assert_eq!(clients.admit(two, &limits), Ok(()));
+        let own = clients.admit(two, &limits).unwrap();
+        assert_eq!(own.load(Ordering::Relaxed), 2);
+        clients.leave(two);
+        assert_eq!(own.load(Ordering::Relaxed), 1);
+        clients.leave(two);
+        clients.leave(one);
+        assert!(clients.each.is_empty());
     }
 
     #[test]

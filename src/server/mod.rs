@@ -133,9 +133,10 @@ impl Server {
     /// Takes a connection from `address` in, or counts which limit refused it.
     fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
         match lock(&self.clients).admit(address, &self.limits) {
-            Ok(()) => Some(Admission {
+            Ok(own) => Some(Admission {
                 server: self.clone(),
                 address,
+                own,
             }),
             Err(limit) => {
                 self.strikes.strike(limit);
@@ -184,6 +185,8 @@ struct Admission {
     server: Arc<Server>,
     /// Whose it is.
     address: IpAddr,
+    /// How many places the client has.
+    own: Arc<AtomicUsize>,
 }
 
 impl Drop for Admission {

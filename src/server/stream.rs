@@ -34,8 +34,12 @@ const READ_SIZE: usize = 4096;
 /// of a real client needs more.
 const FREE_OCTETS: usize = 16 << 10;
 
-/// How long one connection's calls are answered before others have a turn.
+/// How long one client's calls are answered before others have a turn; its
+/// connections share it.
 const TURN: Duration = Duration::from_millis(1);
+
+/// The shortest share: a few calls.
+const SHORTEST_TURN: Duration = Duration::from_micros(20);
 
 /// A deadline that does not come, within what any clock can tell.
 const FAR_AWAY: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
@@ -119,9 +123,11 @@ fn accept(
         group: None,
         admission,
         input: BytesMut::new(),
+        has_grown: false,
         held: 0,
         now,
         turn_began: now,
+        turn: TURN,
         waited: true,
         peer,
     };
@@ -138,6 +144,25 @@ fn dialled(stream: &TcpStream, way_in: IpAddr) -> Option<Ipv4Addr> {
             IpAddr::V6(_) => None,
         },
         IpAddr::V6(_) => None,
+    }
+}
+
+/// The part of a client's turn that one of its connections has.
+fn share(turn: Duration, connections: usize) -> Duration {
+    let connections = u32::try_from(connections).unwrap_or(u32::MAX).max(1);
+    (turn / connections).max(SHORTEST_TURN)
+}
+
+/// Makes room for `READ_SIZE` octets more.
+///
+/// A buffer that has nothing left to be taken is used again from its beginning;
+/// one that has grown for a long PDU is given back.
+fn make_room(input: &mut BytesMut, has_grown: &mut bool) {
+    *has_grown |= input.capacity() > 2 * READ_SIZE || input.len() > READ_SIZE;
+    if !input.is_empty() {
+        input.reserve(READ_SIZE);
+    } else if std::mem::take(has_grown) || !input.try_reclaim(READ_SIZE) {
+        *input = BytesMut::with_capacity(READ_SIZE);
     }
 }
 
@@ -168,12 +193,16 @@ struct Connection {
     group: Option<(u32, Arc<Group>)>,
     /// Octets read and not taken yet.
     input: BytesMut,
+    /// Whether they were more than `READ_SIZE` once.
+    has_grown: bool,
     /// Octets that the server counts as held by this connection.
     held: usize,
     /// When octets were last taken in.
     now: Instant,
     /// When this connection began to answer without letting others go first.
     turn_began: Instant,
+    /// How long it may.
+    turn: Duration,
     /// Whether others had their turn since.
     waited: bool,
     /// Where the client is.
@@ -243,7 +272,7 @@ impl Connection {
             if let Some(closed) = self.association.closed() {
                 return Ok(closed);
             }
-            if held_back || self.now.duration_since(self.turn_began) > TURN {
+            if held_back || self.now.duration_since(self.turn_began) > self.turn {
                 // Others have their turn; whatever woke the task meanwhile is
                 // looked at anew.
                 yield_now().await;
@@ -291,7 +320,7 @@ impl Connection {
         mut stopped: Pin<&mut impl Future<Output = ()>>,
         armed: &mut bool,
     ) -> Woken {
-        self.input.reserve(READ_SIZE);
+        make_room(&mut self.input, &mut self.has_grown);
         let mut read = pin!(self.stream.read_buf(&mut self.input));
         let mut just_called = *armed;
         let waited = &mut self.waited;
@@ -321,6 +350,7 @@ impl Connection {
             self.now = Instant::now();
             if std::mem::take(&mut self.waited) {
                 self.turn_began = self.now;
+                self.turn = share(TURN, self.admission.own.load(Ordering::Relaxed));
             }
             self.association.receive(self.now, &mut self.input);
             let held_back = !self.association.has_room();
@@ -329,11 +359,11 @@ impl Connection {
             }
             let is_over = self.take_turn();
             self.count_up();
-            if is_over {
+            if self.association.is_backed_up() {
+                self.server().strikes.strike(Limit::QueuedOctets);
                 return true;
             }
-            if self.association.is_busy() {
-                self.server().strikes.strike(Limit::QueuedOctets);
+            if is_over {
                 return true;
             }
             if !held_back || self.association.closed().is_some() {
@@ -347,7 +377,7 @@ impl Connection {
     fn take_turn(&mut self) -> bool {
         while let Some(event) = self.association.poll_event() {
             self.event(event);
-            if self.association.is_busy() && self.turn_began.elapsed() > TURN {
+            if self.association.is_busy() && self.turn_began.elapsed() > self.turn {
                 return true;
             }
         }
@@ -526,5 +556,45 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.server().hold(self.held, 0);
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_grew_for_a_long_pdu_is_given_back() {
+        let (mut input, mut has_grown) = (BytesMut::new(), false);
+        for _ in 0..16 {
+            make_room(&mut input, &mut has_grown);
+            input.extend_from_slice(&[0; READ_SIZE]);
+        }
+        assert!(input.capacity() >= 16 * READ_SIZE);
+        drop(input.split_to(16 * READ_SIZE).freeze());
+        make_room(&mut input, &mut has_grown);
+        assert_eq!(input.capacity(), READ_SIZE);
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_and_does_not_grow_with_small_pdus() {
+        let (mut input, mut has_grown) = (BytesMut::new(), false);
+        make_room(&mut input, &mut has_grown);
+        let begin = input.as_ptr();
+        for _ in 0..1000 {
+            make_room(&mut input, &mut has_grown);
+            input.extend_from_slice(&[0; 156]);
+            drop(input.split_to(156).freeze());
+        }
+        make_room(&mut input, &mut has_grown);
+        assert_eq!((input.as_ptr(), input.capacity()), (begin, READ_SIZE));
+    }
+
+    #[test]
+    fn connections_of_one_client_share_its_turn() {
+        assert_eq!(share(TURN, 1), TURN);
+        assert_eq!(share(TURN, 10), TURN / 10);
+        assert_eq!(share(TURN, 2000), SHORTEST_TURN);
+        assert_eq!(share(TURN, 0), TURN);
     }
 }

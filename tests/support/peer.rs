@@ -7,6 +7,7 @@ use epmapper::wire::ept::{
     self, ContextHandle, InquiryType, LookupRequest, LookupResponse, VersionOption,
 };
 use epmapper::wire::pdu::{Bind, Body, ContextsBuf, Header, PacketType, Pdu, PfcFlags, Request};
+use epmapper::wire::status::{ContextResult, ProviderReason};
 use epmapper::wire::{ByteOrder, DataRepresentation, FaultStatus, Input, Output, SyntaxId};
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
@@ -73,6 +74,27 @@ impl Peer {
             Body::BindAck(ack) => Some(ack.assoc_group_id),
             Body::BindNak(_) => None,
             other => panic!("no answer to a bind: {other:?}"),
+        }
+    }
+
+    /// Asks for the endpoint mapper as one more context; result and reason.
+    pub fn alter(&mut self, context_id: u16) -> (ContextResult, ProviderReason) {
+        let mut contexts = ContextsBuf::new(ByteOrder::Little);
+        contexts.push(context_id, SyntaxId::EPT, &[SyntaxId::NDR]);
+        let body = Body::AlterContext(Bind {
+            max_xmit_frag: 0,
+            max_recv_frag: 0,
+            assoc_group_id: 0,
+            contexts: contexts.as_contexts(),
+        });
+        self.send(&self.pdu(PacketType::ALTER_CONTEXT, body));
+        let answer = self.pdu_or_end().expect("an answer to the alter_context");
+        match Pdu::decode(&answer).unwrap().body {
+            Body::AlterContextResp(ack) => {
+                let answer = ack.results.iter().next().expect("one result");
+                (answer.result, answer.reason)
+            }
+            other => panic!("no answer to an alter_context: {other:?}"),
         }
     }
 

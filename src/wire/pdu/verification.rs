@@ -7,8 +7,8 @@ use crate::wire::input::{self, DecodeError, DecodeFault, Input};
 use crate::wire::output::Output;
 use crate::wire::syntax::SyntaxId;
 
-/// What a trailer begins with.
-const MAGIC: [u8; 8] = [0x8a, 0xe3, 0x13, 0x71, 0x02, 0xf4, 0x36, 0x71];
+/// What a trailer begins with, in the words that it is aligned to.
+const MAGIC: [[u8; 4]; 2] = [[0x8a, 0xe3, 0x13, 0x71], [0x02, 0xf4, 0x36, 0x71]];
 
 /// Octets before the end of the stub that the magic is looked for in.
 const SEARCHED: usize = 1024;
@@ -126,12 +126,13 @@ impl<'a> VerificationTrailer<'a> {
     /// # Source
     /// MS-RPCE 2.2.2.13; Samba looks for it in the same way.
     pub fn find(octets: &'a [u8]) -> Option<Self> {
-        let last = octets.len().checked_sub(MAGIC.len())? & !3;
-        let first = octets.len().saturating_sub(SEARCHED);
-        let at = (first..=last)
-            .rev()
-            .find(|&at| at % 4 == 0 && octets[at..].starts_with(&MAGIC))?;
-        let begin = at + MAGIC.len();
+        // Every call is searched: word by word, the first of the two words first.
+        let (words, _) = octets.as_chunks::<4>();
+        let first = octets.len().saturating_sub(SEARCHED).div_ceil(4);
+        let words = words.get(first..)?;
+        let mut pairs = words.iter().zip(words.get(1..)?);
+        let at = pairs.rposition(|(one, two)| *one == MAGIC[0] && *two == MAGIC[1])?;
+        let begin = 4 * (first + at + MAGIC.len());
         Self::decode(Input::at(&octets[begin..], ByteOrder::Little, begin)).ok()
     }
 
@@ -161,7 +162,7 @@ impl<'a> VerificationTrailer<'a> {
     /// Appends the trailer to a stub, at the next multiple of 4 octets.
     pub fn encode(&self, stub: &mut Vec<u8>) {
         stub.resize(stub.len().next_multiple_of(4), 0);
-        stub.extend(MAGIC);
+        stub.extend(MAGIC.as_flattened());
         let mut out = Output::new(stub, ByteOrder::Little);
         let last = self.commands.len().saturating_sub(1);
         for (index, command) in self.commands.iter().enumerate() {
@@ -351,13 +352,14 @@ mod tests {
     fn what_does_not_parse_is_ordinary_stub_data() {
         let is_found = |octets: &[u8]| VerificationTrailer::find(octets).is_some();
         assert!(!is_found(&[]));
-        assert!(!is_found(&MAGIC[..7]));
-        assert!(!is_found(&MAGIC));
+        let magic = MAGIC.as_flattened();
+        assert!(!is_found(&magic[..7]));
+        assert!(!is_found(magic));
         // a bit mask of 5 octets
-        let long = [&MAGIC[..], &[1, 0x40, 5, 0, 0, 0, 0, 0, 0]].concat();
+        let long = [magic, &[1, 0x40, 5, 0, 0, 0, 0, 0, 0]].concat();
         assert!(!is_found(&long));
         // no last command
-        let endless = [&MAGIC[..], &[1, 0, 4, 0, 0, 0, 0, 0]].concat();
+        let endless = [magic, &[1, 0, 4, 0, 0, 0, 0, 0]].concat();
         assert!(!is_found(&endless));
         // not at a multiple of 4
         let odd = [&[0][..], &behind(0, &all())].concat();
