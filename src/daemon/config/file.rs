@@ -51,7 +51,7 @@ pub struct LimitsTable {
     pub connections_per_client: Count,
     /// From connecting to a bind.
     pub bind_timeout: Period,
-    /// From one call to the next.
+    /// From one PDU to the next.
     pub idle_timeout: Period,
     /// From the first fragment of a call to its last.
     pub call_timeout: Period,
