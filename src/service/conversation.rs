@@ -124,17 +124,15 @@ impl Conversation {
 
     /// What becomes of a handle that is not one of this walk's.
     ///
-    /// Windows: context mismatch, the runtime's fault (read: Samba's AD
-    /// server does the same).
-    /// Samba: status `no_memory` (read).
+    /// Windows, Samba: context mismatch, the runtime's fault (measured of Samba
+    /// 4.17, both kinds of its server).
     /// DCE: status `invalid_context` (read).
     pub fn bad_handle(self) -> Refusal {
         match self {
-            Windows => Refusal::Fault {
+            Windows | Samba => Refusal::Fault {
                 status: FaultStatus::CONTEXT_MISMATCH,
                 did_not_execute: false,
             },
-            Samba => EptStatus::NO_MEMORY.into(),
             Dce => EptStatus::INVALID_CONTEXT.into(),
         }
     }
@@ -159,7 +157,9 @@ impl Conversation {
     /// The status for a map tower that does not decode, or is not there.
     ///
     /// Windows: not known; `invalid_entry` (chosen).
-    /// Samba: `not_registered` (read).
+    /// Samba: `not_registered` for one that is not there (measured); one that
+    /// does not decode is no stub to it, which is not copied: a tower is
+    /// octets.
     /// DCE: `invalid_entry` (read).
     pub fn undecodable_tower(self) -> EptStatus {
         match self {
