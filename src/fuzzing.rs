@@ -63,6 +63,24 @@ impl<'a> Choices<'a> {
     fn of<T: Copy, const N: usize>(&mut self, options: [T; N]) -> T {
         options[usize::from(self.u8()) % N]
     }
+
+    /// Damages octets: one changed, or the end cut off.
+    fn mangle(&mut self, octets: &mut Vec<u8>) {
+        let from_end = usize::from(self.u16()) % (octets.len() + 1);
+        let change = self.u8();
+        let place = octets.len() - from_end;
+        match octets.get_mut(place) {
+            Some(octet) if change != 0 => *octet ^= change,
+            _ => octets.truncate(place),
+        }
+    }
+}
+
+/// Takes the first `count` octets off what is on its way, all of them for 0.
+fn arrived(upcoming: &mut Vec<u8>, count: usize) -> Vec<u8> {
+    let whole = upcoming.len();
+    let count = if count == 0 { whole } else { count.min(whole) };
+    upcoming.drain(..count).collect()
 }
 
 /// Target `pdu`: what decodes encodes to the same octets, and its lists are as

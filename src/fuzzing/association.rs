@@ -1,6 +1,6 @@
 //! A connection of a server, all around it, and what is to be expected of it.
 
-use super::Choices;
+use super::{Choices, arrived};
 use crate::proto::{Answer, Association, Call, Closed, Event, Security, Served, Settings};
 use crate::wire::pdu::{
     Bind, Body, ContextsBuf, Header, PacketType, Pdu, PfcFlags, Request, bind_time_syntax,
@@ -204,18 +204,7 @@ impl Driver {
                 .upcoming
                 .extend(some_requests(choices, choice / 12 + 1)),
             10 => self.upcoming.extend(some_header(choices)),
-            _ => self.mangle(choices),
-        }
-    }
-
-    /// Damages what is on its way: one octet changed, or the end cut off.
-    fn mangle(&mut self, choices: &mut Choices) {
-        let from_end = usize::from(choices.u16()) % (self.upcoming.len() + 1);
-        let change = choices.u8();
-        let place = self.upcoming.len() - from_end;
-        match self.upcoming.get_mut(place) {
-            Some(octet) if change != 0 => *octet ^= change,
-            _ => self.upcoming.truncate(place),
+            _ => choices.mangle(&mut self.upcoming),
         }
     }
 
@@ -223,9 +212,7 @@ impl Driver {
     ///
     /// As a server does, nothing is fed while too much waits to be sent.
     fn deliver(&mut self, count: usize) {
-        let whole = self.upcoming.len();
-        let count = if count == 0 { whole } else { count.min(whole) };
-        let arrived: Vec<u8> = self.upcoming.drain(..count).collect();
+        let arrived = arrived(&mut self.upcoming, count);
         self.input.extend_from_slice(&arrived);
         self.stream.extend(arrived);
         if self.unsent() < self.settings.max_queued {

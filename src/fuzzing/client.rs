@@ -1,6 +1,6 @@
 //! A connection of a client, all around it, and what is to be expected of it.
 
-use super::Choices;
+use super::{Choices, arrived};
 use crate::proto::{ClientAssociation, ClientEvent, ClientSettings, ProtocolError};
 use crate::wire::pdu::{
     BindAck, BindNak, Body, ContextAnswer, Fault, Header, PacketType, Pdu, PfcFlags, Response,
@@ -212,27 +212,18 @@ impl Driver {
             10 => self
                 .upcoming
                 .extend(choices.take(usize::from(choice / 12) * 5)),
-            _ => self.mangle(choices),
-        }
-    }
-
-    /// Damages what is on its way: one octet changed, or the end cut off.
-    fn mangle(&mut self, choices: &mut Choices) {
-        let from_end = usize::from(choices.u16()) % (self.upcoming.len() + 1);
-        let change = choices.u8();
-        let place = self.upcoming.len() - from_end;
-        match self.upcoming.get_mut(place) {
-            Some(octet) if change != 0 => *octet ^= change,
-            _ => self.upcoming.truncate(place),
+            _ => choices.mangle(&mut self.upcoming),
         }
     }
 
     /// Lets `count` octets arrive, all of them for 0.
     fn deliver(&mut self, count: usize) {
-        let whole = self.upcoming.len();
-        let count = if count == 0 { whole } else { count.min(whole) };
-        let arrived: Vec<u8> = self.upcoming.drain(..count).collect();
-        let piece = if self.octet_by_octet { 1 } else { count.max(1) };
+        let arrived = arrived(&mut self.upcoming, count);
+        let piece = if self.octet_by_octet {
+            1
+        } else {
+            arrived.len().max(1)
+        };
         for piece in arrived.chunks(piece) {
             self.input.extend_from_slice(piece);
             self.receive();
