@@ -9,16 +9,18 @@
 mod daemon;
 #[path = "interop/programs.rs"]
 mod programs;
+#[path = "interop/samba_mapper.rs"]
+mod samba_mapper;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use daemon::Daemon;
 use programs::Finished;
+use samba_mapper::{Kind, SambaMapper};
 
 /// Exit status of `epm` when nothing is registered.
 const NOTHING_REGISTERED: i32 = 1;
@@ -105,16 +107,16 @@ fn change_over(peer: &Peer, services: impl Fn(&str) -> Vec<String>) {
     // 1. Export what Samba's mapper knows, while it still runs.
     let export = peer.export();
     // 2. Stop Samba, and start its services without the mapper, on the same ports.
-    peer.script("stop", &[]);
-    peer.script("services", &services(&export));
+    peer.mapper.script("stop", &[]);
+    peer.mapper.script("services", &services(&export));
     assert!(
         peer.clients_fail(),
         "nothing maps: nobody must get anywhere"
     );
     // 3. Put where to listen, and as whom to run, at the head of the file, and check it.
-    let address = peer.address;
+    let address = peer.address();
     let config = format!("listen = [\"ncacn_ip_tcp:{address}[135]\"]\nuser = \"nobody\"\n{export}");
-    let file = peer.folder.path().join("epmapperd.toml");
+    let file = Path::new(peer.mapper.folder()).join("epmapperd.toml");
     std::fs::write(&file, &config).expect("the config is written");
     let daemon = Path::new(env!("CARGO_BIN_EXE_epmapperd"));
     let file = file.to_str().expect("a path in UTF-8");
@@ -141,17 +143,9 @@ fn change_over(peer: &Peer, services: impl Fn(&str) -> Vec<String>) {
     );
 }
 
-/// Samba's two mappers.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    S3,
-    S4,
-}
-
-/// A running Samba, stopped when dropped.
+/// A running Samba, and what its clients need.
 struct Peer {
-    address: Ipv4Addr,
-    folder: TempDir,
+    mapper: SambaMapper,
     rpcclient: PathBuf,
     python: PathBuf,
     user: String,
@@ -175,56 +169,25 @@ impl Peer {
     /// Starts a Samba; `None` where it is not installed.
     fn start(kind: Kind, address: Ipv4Addr) -> Option<Peer> {
         let (rpcclient, python) = (programs::find("rpcclient")?, programs::find_python_samba()?);
-        programs::find_file("/usr/sbin/smbd")?;
-        if kind == Kind::S4 {
-            // What a domain controller is made from has a package of its own.
-            programs::find_file("/usr/share/samba/setup")?;
-        }
-        let folder = TempDir::new().expect("a folder for Samba");
-        let (user, password, domain) = Default::default();
-        let mut peer = Peer {
-            address,
-            folder,
+        let mapper = SambaMapper::start(kind, address)?;
+        let [user, password, domain] = ["user", "password", "domain"].map(|key| mapper.told(key));
+        Some(Peer {
+            mapper,
             rpcclient,
             python,
             user,
             password,
             domain,
-        };
-        let kind = if kind == Kind::S3 { "s3" } else { "s4" };
-        let ready = peer
-            .script("start", &[address.to_string(), kind.to_owned()])
-            .stdout;
-        let told = |key: &str| {
-            let word = ready
-                .split_whitespace()
-                .find_map(|word| word.strip_prefix(key));
-            word.unwrap_or_else(|| panic!("no {key} in {ready:?}"))
-                .to_owned()
-        };
-        (peer.user, peer.password, peer.domain) =
-            (told("user="), told("password="), told("domain="));
-        Some(peer)
+        })
     }
 
-    /// Calls tests/samba-peer.sh for the peer's folder.
-    fn script(&self, command: &str, arguments: &[String]) -> Finished {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samba-peer.sh");
-        let all = [command, self.folder()]
-            .into_iter()
-            .chain(arguments.iter().map(String::as_str));
-        let finished = programs::run(&script, &all.collect::<Vec<_>>(), "");
-        finished.assert_success();
-        finished
-    }
-
-    fn folder(&self) -> &str {
-        self.folder.path().to_str().expect("a path in UTF-8")
+    fn address(&self) -> Ipv4Addr {
+        self.mapper.address()
     }
 
     /// The smb.conf for clients.
     fn client_config(&self) -> String {
-        format!("{}/client.conf", self.folder())
+        format!("{}/client.conf", self.mapper.folder())
     }
 
     fn epm(&self, arguments: &[&str]) -> Finished {
@@ -233,7 +196,7 @@ impl Peer {
 
     /// Asks the mapper by rpcclient, anonymously as always.
     fn ask(&self, command: &str) -> Finished {
-        let binding = format!("ncacn_ip_tcp:{}[135]", self.address);
+        let binding = format!("ncacn_ip_tcp:{}[135]", self.address());
         programs::run(
             &self.rpcclient,
             &["-s", "/dev/null", "-U%", &binding, "-c", command],
@@ -254,13 +217,13 @@ impl Peer {
 
     /// What `epm` writes for `epmapperd`.
     fn export(&self) -> String {
-        let finished = self.epm(&["lookup", &self.address.to_string(), "--config"]);
+        let finished = self.epm(&["lookup", &self.address().to_string(), "--config"]);
         finished.assert_success();
         finished.stdout
     }
 
     fn lookup_agrees(&self, kind: Kind) {
-        let finished = self.epm(&["lookup", &self.address.to_string(), "--json"]);
+        let finished = self.epm(&["lookup", &self.address().to_string(), "--json"]);
         finished.assert_success();
         let document: Value = serde_json::from_str(&finished.stdout).expect("JSON");
         let found: Vec<Found> = list(&document, "entries")
@@ -301,7 +264,7 @@ impl Peer {
                 let expected: Vec<Found> = towers.lines().filter_map(mapped_by_rpcclient).collect();
                 let finished = self.epm(&[
                     "map",
-                    &self.address.to_string(),
+                    &self.address().to_string(),
                     interface,
                     "--protseq",
                     protseq,
@@ -320,7 +283,7 @@ impl Peer {
 
     /// What `epm` is told does not depend on how it writes its calls, and NDR64 alone is refused.
     fn encodings_agree(&self) {
-        let address = self.address.to_string();
+        let address = self.address().to_string();
         for (command, key) in [
             (&["lookup", &address][..], "entries"),
             (&["map", &address, "samr"], "towers"),
@@ -378,7 +341,7 @@ impl Peer {
     fn client(&self, command: &str) -> Finished {
         let (user, binding) = (
             format!("-U{}%{}", self.user, self.password),
-            format!("ncacn_ip_tcp:{}", self.address),
+            format!("ncacn_ip_tcp:{}", self.address()),
         );
         programs::run(
             &self.rpcclient,
@@ -391,7 +354,7 @@ impl Peer {
         let (script, config, address) = (
             programs::script("samba_services.py"),
             self.client_config(),
-            self.address.to_string(),
+            self.address().to_string(),
         );
         programs::run(
             &self.python,
@@ -405,15 +368,6 @@ impl Peer {
             ],
             "",
         )
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samba-peer.sh");
-        if self.folder.path().join("peer.pid").exists() {
-            let _ = programs::run(&script, &["stop", self.folder()], "");
-        }
     }
 }
 
