@@ -4,7 +4,7 @@
 
 use crate::compare::{Difference, Place, Stub};
 use crate::conversation::Sent;
-use crate::pdus::{CONC_MPX, Element, FIRST, MAYBE, PENDING_CANCEL};
+use crate::pdus::{CONC_MPX, Element, FIRST, MAYBE, PENDING_CANCEL, WHOLE};
 use epmapper::wire::pdu::PacketType;
 use epmapper::wire::tower::{ProtocolSequence, Tower};
 use epmapper::wire::{ByteOrder, SyntaxId, ept, mgmt};
@@ -179,12 +179,48 @@ pub const ALLOWANCES: &[Allowance] = &[
         parts: false,
     },
     Allowance {
+        id: "multiplexing-since-alter",
+        pdus: &["fault"],
+        field: "answer",
+        ours: &["fault 0x1c01000b"],
+        sambas: &["none"],
+        when: |p| has_altered(p) && p.asked_before(|s| s.is(PacketType::REQUEST) && !s.has(WHOLE)),
+        parts: true,
+    },
+    Allowance {
+        id: "multiplexing-since-alter-other",
+        pdus: &["fault"],
+        field: "answer",
+        ours: &["none", "closed"],
+        sambas: &["fault 0x1c01000b"],
+        when: |p| has_altered(p) && p.asked_before(|s| s.is(PacketType::REQUEST) && !s.has(WHOLE)),
+        parts: true,
+    },
+    Allowance {
+        id: "multiplexing-since-alter-alone",
+        pdus: &["fault"],
+        field: "status",
+        ours: &["0x1c01000b"],
+        sambas: &["0x1c010003"],
+        when: |p| has_altered(p) && p.asks(|a| a.is(PacketType::REQUEST) && !a.has(FIRST)),
+        parts: true,
+    },
+    Allowance {
         id: "ndr64",
         pdus: &["bind_ack", "alter_context_resp"],
         field: "result",
         ours: &["0/0 NDR64"],
         sambas: &["2/2 none"],
         when: |p| p.asks_element(is_ndr64_only),
+        parts: true,
+    },
+    Allowance {
+        id: "ndr64-before-ndr",
+        pdus: &["bind_ack", "alter_context_resp"],
+        field: "result",
+        ours: &["2/2 none"],
+        sambas: &["0/0 NDR"],
+        when: |p| p.asks(|a| a.elements().iter().any(is_ndr64_only)),
         parts: true,
     },
     Allowance {
@@ -573,6 +609,15 @@ pub const ALLOWANCES: &[Allowance] = &[
         field: "count",
         ours: &["full page", "some"],
         sambas: &["none"],
+        when: looks_up_by,
+        parts: true,
+    },
+    Allowance {
+        id: "lookup-filter-handle",
+        pdus: &["response"],
+        field: "handle",
+        ours: &["null"],
+        sambas: &["live"],
         when: looks_up_by,
         parts: true,
     },

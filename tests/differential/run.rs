@@ -67,7 +67,12 @@ impl Servers {
                     .map(|conversation| self.play_alone(conversation))
                     .collect(),
             };
-            for (conversation, said) in batch.iter().zip(all) {
+            for (conversation, mut said) in batch.iter().zip(all) {
+                // A connection that came when the process ended may never be
+                // answered; alone it shows whether that was the reason.
+                if said.sambas.iter().any(|trace| trace.end == End::Silent) {
+                    said = self.play_alone(conversation);
+                }
                 account.add(conversation, said);
             }
         }
