@@ -6,7 +6,9 @@
 //! through the service, stubs included, and time of an `ept_map`. Each figure is
 //! the best of some rounds; they compare within one run only.
 
-use epmapper::registry::{Entry, HandleLimits, Handles, Inquiry, Owner, Position, Table};
+use epmapper::registry::{
+    Entry, HandleLimits, Handles, Inquiry, Owner, Position, Registrant, Table,
+};
 use epmapper::service::{self, Conversation, Reply};
 use epmapper::wire::binding::Binding;
 use epmapper::wire::ept::{
@@ -184,6 +186,7 @@ fn call(table: &Table, handles: &mut Handles, opnum: u16, stub: &[u8]) -> Vec<u8
         dialled: Some(Ipv4Addr::LOCALHOST),
         handles,
         fresh: &|| Uuid::from_u128(7),
+        registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
     };
     match service::ept::call(table, Conversation::Windows, call) {
         Reply::Response(stub) => stub,

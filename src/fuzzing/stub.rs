@@ -2,7 +2,9 @@
 
 use super::Choices;
 use super::registry::{OBJECTS, some_entry};
-use crate::registry::{HandleLimits, Handles, Inquiry, Operation, Position, Table, Walk};
+use crate::registry::{
+    HandleLimits, Handles, Inquiry, Operation, Position, Registrant, Table, Walk,
+};
 use crate::service::{self, Conversation, Reply};
 use crate::wire::ept::{
     self, DeleteRequest, HandleFreeRequest, HandleFreeResponse, InqObjectResponse, InsertRequest,
@@ -153,6 +155,7 @@ fn service_call<'a>(
         dialled: Some(Ipv4Addr::LOCALHOST),
         handles,
         fresh: &|| Uuid::from_u128(1),
+        registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
     }
 }
 

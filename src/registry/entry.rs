@@ -1,5 +1,7 @@
 //! One registration: an object, a tower, an annotation, an owner.
 
+use super::liveness::Life;
+use super::owner::Owner;
 use crate::wire::ept::MAX_ANNOTATION;
 use crate::wire::tower::{Shape, Tower, TowerError};
 use crate::wire::{DecodeError, SyntaxId};
@@ -16,6 +18,8 @@ pub struct Entry {
     object: Uuid,
     annotation: Box<[u8]>,
     owner: Owner,
+    life: Life,
+    registered: u64,
     tower: Bytes,
     interface: SyntaxId,
     transfer_syntax: SyntaxId,
@@ -54,6 +58,8 @@ impl Entry {
             object,
             annotation: check_annotation(annotation)?.into(),
             owner,
+            life: Life::Permanent,
+            registered: 0,
             tower: Bytes::copy_from_slice(tower),
             interface: parts.interface,
             transfer_syntax: parts.transfer_syntax,
@@ -80,6 +86,25 @@ impl Entry {
     /// Who registered it.
     pub fn owner(&self) -> Owner {
         self.owner
+    }
+
+    /// The same with a life, registered at `registered` seconds since 1970.
+    pub fn living(self, life: Life, registered: u64) -> Entry {
+        Entry {
+            life,
+            registered,
+            ..self
+        }
+    }
+
+    /// What ends it.
+    pub fn life(&self) -> Life {
+        self.life
+    }
+
+    /// When it was registered, in seconds since 1970; 0 where nobody said.
+    pub fn registered(&self) -> u64 {
+        self.registered
     }
 
     /// The interface of floor 1.
@@ -134,10 +159,13 @@ impl Entry {
     }
 
     /// Takes over from `again`, the same registration made once more: its
-    /// annotation, and its owner when that one has the longer claim.
+    /// annotation, and its owner and life unless this one has the longer claim.
     pub(super) fn renew(&mut self, again: Entry) {
         self.annotation = again.annotation;
-        self.owner = self.owner.min(again.owner);
+        if again.owner <= self.owner {
+            self.owner = again.owner;
+            self.life = again.life;
+        }
     }
 }
 
@@ -156,18 +184,6 @@ fn check_annotation(annotation: &[u8]) -> Result<&[u8], RegistryError> {
         return Err(RegistryError::AnnotationNul);
     }
     Ok(annotation)
-}
-
-/// Who registered an entry.
-///
-/// Ordered by claim: of two owners that name one registration, the lesser
-/// keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Owner {
-    /// The mapper itself: the endpoints it listens on.
-    Mapper,
-    /// The configuration file.
-    Configuration,
 }
 
 /// Why the registry does not take something.

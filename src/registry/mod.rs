@@ -1,19 +1,25 @@
 //! The endpoint map: entries, matching, walks; pure.
 //!
 //! Holds what is registered, finds what a caller asks for, and remembers how
-//! far a caller's walk has come. Leaves out who may change what, statuses and
-//! stubs. What always holds: answers come in insertion order, and an entry that
+//! far a caller's walk has come; and who may change what, and how entries end.
+//! Leaves out statuses and stubs. What always holds: answers come in insertion order, and an entry that
 //! is there from the first page of a walk to the last is seen exactly once,
 //! whatever is inserted or deleted meanwhile.
 
+pub mod change;
 pub mod entry;
 pub mod handle;
 pub mod inquiry;
+pub mod liveness;
+pub mod owner;
 pub mod table;
 
-pub use entry::{Entry, Owner, RegistryError};
+pub use change::Change;
+pub use entry::{Entry, RegistryError};
 pub use handle::{HandleLimits, Handles, Operation, Walk};
 pub use inquiry::{Inquiry, MapQuery, Versions};
+pub use liveness::{Lease, Life, LifeKind, Process};
+pub use owner::{Network, Owner, Policy, Registrant, Rule, Terms};
 pub use table::{Changed, EntryId, Position, Table};
 
 #[cfg(test)]

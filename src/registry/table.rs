@@ -1,7 +1,8 @@
 //! The table of entries and its indices.
 
-use super::entry::{Entry, Owner, RegistryError};
+use super::entry::{Entry, RegistryError};
 use super::inquiry::{Inquiry, MapQuery};
+use super::owner::Owner;
 use crate::wire::tower::Shape;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};

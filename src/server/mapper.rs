@@ -2,7 +2,7 @@
 
 use super::{Statistics, lock};
 use crate::registry::{Changed, Entry, Owner, RegistryError, Table};
-use crate::service::{self, Call, Conversation, Interface, Reply, mgmt};
+use crate::service::{self, Call, Conversation, Interface, Outcome, mgmt};
 use crate::wire::{SyntaxId, TransferSyntax};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
@@ -97,10 +97,11 @@ impl Interface for Ept {
         &self.0.transfer_syntaxes
     }
 
-    fn call(&self, call: Call<'_>) -> Reply {
+    fn call(&self, call: Call<'_>) -> Outcome {
         let conversation = self.0.conversation;
         self.0
             .read(|table| service::ept::call(table, conversation, call))
+            .into()
     }
 }
 
@@ -116,11 +117,11 @@ impl Interface for Mgmt {
         &self.0.transfer_syntaxes
     }
 
-    fn call(&self, call: Call<'_>) -> Reply {
+    fn call(&self, call: Call<'_>) -> Outcome {
         let view = mgmt::View {
             interfaces: &[SyntaxId::EPT],
             statistics: self.0.statistics.read(),
         };
-        mgmt::call(&view, self.0.conversation, call)
+        mgmt::call(&view, self.0.conversation, call).into()
     }
 }

@@ -3,7 +3,8 @@
 use super::limits::Limit;
 use super::{Admission, Group, Server, lock};
 use crate::proto::{Answer, Association, Call, Closed, Event, Security, Settings};
-use crate::service::{self, Reply};
+use crate::registry::Registrant;
+use crate::service::{self, Outcome, Reply};
 use crate::transport::Listener;
 use crate::wire::{FaultStatus, TransferSyntax, ndr};
 use bytes::BytesMut;
@@ -129,6 +130,7 @@ fn accept(
         turn_began: now,
         turn: TURN,
         waited: true,
+        awaited: None,
         peer,
     };
     tokio::spawn(connection.run(stop.clone()));
@@ -205,6 +207,8 @@ struct Connection {
     turn: Duration,
     /// Whether others had their turn since.
     waited: bool,
+    /// A call whose reply has to be waited for; no other is begun meanwhile.
+    awaited: Option<(Call, Pin<Box<dyn Future<Output = Reply> + Send>>)>,
     /// Where the client is.
     peer: SocketAddr,
 }
@@ -271,6 +275,13 @@ impl Connection {
             armed &= !self.flush().await?;
             if let Some(closed) = self.association.closed() {
                 return Ok(closed);
+            }
+            if let Some((call, reply)) = self.awaited.take() {
+                let reply = reply.await;
+                self.waited = true;
+                armed = false;
+                self.reply(&call, &reply);
+                continue;
             }
             if held_back || self.now.duration_since(self.turn_began) > self.turn {
                 // Others have their turn; whatever woke the task meanwhile is
@@ -372,11 +383,14 @@ impl Connection {
         }
     }
 
-    /// Answers the association's events until there are none or the turn is
-    /// over, which it tells.
+    /// Answers the association's events until there are none, one has to be
+    /// waited for, or the turn is over; tells whether some may be left.
     fn take_turn(&mut self) -> bool {
         while let Some(event) = self.association.poll_event() {
             self.event(event);
+            if self.awaited.is_some() {
+                return true;
+            }
             if self.association.is_busy() && self.turn_began.elapsed() > self.turn {
                 return true;
             }
@@ -417,25 +431,30 @@ impl Connection {
             }
             // Nobody offers a type that a leg could be of.
             Event::Leg(leg) => self.association.leg_taken(leg.take(&[])),
-            Event::Call(call) => {
-                let reply = self.call(&call);
-                let answer = match &reply {
-                    Reply::Response(stub) => Answer::Response(stub),
-                    Reply::Fault {
-                        status,
-                        did_not_execute,
-                    } => Answer::Fault {
-                        status: *status,
-                        did_not_execute: *did_not_execute,
-                    },
-                };
-                self.association.reply(&call, answer);
-            }
+            Event::Call(call) => match self.call(&call) {
+                Outcome::Now(reply) => self.reply(&call, &reply),
+                Outcome::Later(reply) => self.awaited = Some((call, reply)),
+            },
         }
     }
 
+    /// Answers one call.
+    fn reply(&mut self, call: &Call, reply: &Reply) {
+        let answer = match reply {
+            Reply::Response(stub) => Answer::Response(stub),
+            Reply::Fault {
+                status,
+                did_not_execute,
+            } => Answer::Fault {
+                status: *status,
+                did_not_execute: *did_not_execute,
+            },
+        };
+        self.association.reply(call, answer);
+    }
+
     /// Runs one call.
-    fn call(&self, call: &Call) -> Reply {
+    fn call(&self, call: &Call) -> Outcome {
         let server = self.server();
         server.statistics.calls_in.fetch_add(1, Ordering::Relaxed);
         // A call is bound, to what an interface serves: all three are there.
@@ -444,18 +463,19 @@ impl Connection {
             &self.group,
             TransferSyntax::of(call.transfer_syntax),
         ) else {
-            return Reply::Fault {
+            let fault = Reply::Fault {
                 status: FaultStatus::UNK_IF,
                 did_not_execute: true,
             };
+            return fault.into();
         };
         let stub = match ndr::stub(&call.stub, call.order, syntax) {
             Ok(stub) => stub,
-            Err(error) => return error.into(),
+            Err(error) => return Reply::from(error).into(),
         };
         let mut handles = lock(&group.handles);
         let evicted = handles.evicted();
-        let reply = interface.call(service::Call {
+        let outcome = interface.call(service::Call {
             now: self.now,
             opnum: call.opnum,
             object: call.object,
@@ -463,11 +483,12 @@ impl Connection {
             dialled: self.dialled,
             handles: &mut handles,
             fresh: &Uuid::new_v4,
+            registrant: &|| Registrant::at(self.peer.ip()),
         });
         if handles.evicted() != evicted {
             server.strikes.strike(Limit::LookupHandles);
         }
-        reply
+        outcome
     }
 
     /// Adds to the server's counters what the association counted.

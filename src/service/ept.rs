@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use crate::registry::Entry;
     use crate::registry::samples::{ECHO, OBJECT, OTHER, SAMR, entry, tcp, tcp_tower, tower};
-    use crate::registry::{HandleLimits, Handles};
+    use crate::registry::{HandleLimits, Handles, Registrant};
     use crate::wire::ept::{InquiryType, VersionOption};
     use crate::wire::{ByteOrder, FaultStatus, Output, TransferSyntax};
     use std::cell::Cell;
@@ -323,6 +323,7 @@ mod tests {
                 dialled: self.dialled,
                 handles: &mut self.handles,
                 fresh: &fresh,
+                registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
             };
             super::call(&self.table, self.conversation, call)
         }

@@ -1,9 +1,11 @@
 //! What an interface is: an id, transfer syntaxes, operations.
 
-use crate::registry::Handles;
+use crate::registry::{Handles, Registrant};
 use crate::wire::{DecodeError, EptStatus, FaultStatus, Input, Output, SyntaxId, TransferSyntax};
 use std::fmt;
+use std::future::Future;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -23,6 +25,23 @@ pub struct Call<'a> {
     pub handles: &'a mut Handles,
     /// Makes a UUID that nobody can guess.
     pub fresh: &'a dyn Fn() -> Uuid,
+    /// Tells who calls.
+    pub registrant: &'a dyn Fn() -> Registrant,
+}
+
+/// What running a call comes to, at once or later.
+pub enum Outcome {
+    /// A reply.
+    Now(Reply),
+    /// A reply that has to be waited for. Whoever called is free meanwhile; a
+    /// connection takes its calls one after the other.
+    Later(Pin<Box<dyn Future<Output = Reply> + Send>>),
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Self {
+        Outcome::Now(reply)
+    }
 }
 
 /// What a call comes to.
@@ -120,7 +139,7 @@ pub trait Interface: Send + Sync {
     fn transfer_syntaxes(&self) -> &[TransferSyntax];
 
     /// Runs one call.
-    fn call(&self, call: Call<'_>) -> Reply;
+    fn call(&self, call: Call<'_>) -> Outcome;
 }
 
 impl fmt::Debug for Call<'_> {

@@ -99,9 +99,10 @@ fn inquire_principal(call: &Call) -> Reply {
 mod tests {
     use super::Conversation::{Dce, Samba, Windows};
     use super::*;
-    use crate::registry::Handles;
+    use crate::registry::{Handles, Registrant};
     use crate::wire::TransferSyntax::{Ndr, Ndr64};
     use crate::wire::{ByteOrder, FaultStatus, Input, TransferSyntax};
+    use std::net::Ipv4Addr;
     use std::time::Instant;
     use uuid::Uuid;
 
@@ -132,6 +133,7 @@ mod tests {
             dialled: None,
             handles: &mut Handles::default(),
             fresh: &Uuid::max,
+            registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
         };
         super::call(&view, conversation, call)
     }

@@ -1,0 +1,45 @@
+//! What changed, as values: a store writes them, a watcher reads them, and a
+//! table takes them back.
+
+use super::entry::Entry;
+use super::table::EntryId;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// One step of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An entry is new.
+    Inserted(EntryId, Entry),
+    /// An entry is gone.
+    Removed(EntryId, Entry),
+    /// An entry was registered once more.
+    Renewed {
+        /// Which one.
+        id: EntryId,
+        /// As it was.
+        before: Entry,
+        /// As it is.
+        after: Entry,
+    },
+    /// A lease lasts until then.
+    Leased {
+        /// Its id.
+        lease: Uuid,
+        /// When it ends.
+        until: Instant,
+    },
+}
+
+impl Change {
+    /// The entry that it leaves behind under its number: `None` where it is
+    /// gone, nothing where it is no change of an entry.
+    pub fn left(&self) -> Option<(EntryId, Option<&Entry>)> {
+        match self {
+            Change::Inserted(id, entry) => Some((*id, Some(entry))),
+            Change::Removed(id, _) => Some((*id, None)),
+            Change::Renewed { id, after, .. } => Some((*id, Some(after))),
+            Change::Leased { .. } => None,
+        }
+    }
+}
