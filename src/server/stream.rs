@@ -4,7 +4,7 @@ use super::limits::Limit;
 use super::{Admission, Group, Server, lock};
 use crate::proto::{Answer, Association, Call, Closed, Event, Security, Settings};
 use crate::registry::Registrant;
-use crate::service::{self, Outcome, Reply};
+use crate::service::{self, Later, Outcome, Reply};
 use crate::transport::Listener;
 use crate::wire::{FaultStatus, TransferSyntax, ndr};
 use bytes::BytesMut;
@@ -208,7 +208,7 @@ struct Connection {
     /// Whether others had their turn since.
     waited: bool,
     /// A call whose reply has to be waited for; no other is begun meanwhile.
-    awaited: Option<(Call, Pin<Box<dyn Future<Output = Reply> + Send>>)>,
+    awaited: Option<(Call, Later)>,
     /// Where the client is.
     peer: SocketAddr,
 }

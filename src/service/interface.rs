@@ -35,8 +35,11 @@ pub enum Outcome {
     Now(Reply),
     /// A reply that has to be waited for. Whoever called is free meanwhile; a
     /// connection takes its calls one after the other.
-    Later(Pin<Box<dyn Future<Output = Reply> + Send>>),
+    Later(Later),
 }
+
+/// A reply to wait for.
+pub type Later = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {

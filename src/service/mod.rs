@@ -11,4 +11,4 @@ pub mod mgmt;
 mod walk;
 
 pub use conversation::Conversation;
-pub use interface::{Call, Interface, Outcome, Refusal, Reply};
+pub use interface::{Call, Interface, Later, Outcome, Refusal, Reply};
