@@ -151,7 +151,9 @@ impl Model {
             }
         }
         let entries = wanted.iter().map(Registration::entry).collect();
-        let changed = table.replace_owned(owner, entries);
+        let changed = table
+            .replace_owned(owner, entries)
+            .map(|(changed, _)| changed);
         if after.len() > LIMIT {
             return assert_eq!(changed, Err(RegistryError::Full { limit: LIMIT }));
         }

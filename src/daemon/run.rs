@@ -5,7 +5,7 @@ use super::config::{Config, ConfigError, DEFAULT_LISTEN, Loaded, Mistake, listen
 use super::log;
 use super::privilege::{Account, PrivilegeError};
 use crate::registry::{Entry, Owner, RegistryError};
-use crate::server::{self, Mapper, Server};
+use crate::server::{self, Mapper, MapperSettings, Server};
 use crate::transport::Listener;
 use crate::transport::tcp::{ListenCause, ListenError};
 use crate::wire::SyntaxId;
@@ -264,11 +264,10 @@ struct Daemon {
 impl Daemon {
     /// A mapper that has the listeners' and the configuration's entries.
     fn new(args: Args, config: Config, listeners: &[Listener]) -> Result<Daemon, StartError> {
-        let mapper = Mapper::new(
-            config.conversation,
-            config.preferred_transfer_syntax(),
-            config.limits.entries,
-        );
+        let (mapper, _processes) = Mapper::new(MapperSettings {
+            preferred: config.preferred_transfer_syntax(),
+            ..MapperSettings::new(config.conversation, config.limits.entries)
+        });
         mapper.replace_owned(Owner::Mapper, own_entries(listeners)?)?;
         mapper.replace_owned(Owner::Configuration, config.entries())?;
         let limits = config.limits.clone();

@@ -189,6 +189,7 @@ impl Model {
             .map(|(id, _)| *id)
             .collect();
         let result = self.table.replace_owned(owner, wanted.clone());
+        let result = result.map(|(changed, _)| changed);
         if self.list.len() - gone.len() + added > self.limit {
             assert_eq!(result, Err(RegistryError::Full { limit: self.limit }));
             return;

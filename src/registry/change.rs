@@ -29,6 +29,8 @@ pub enum Change {
         /// When it ends.
         until: Instant,
     },
+    /// A lease is no more.
+    Unleased(Uuid),
 }
 
 impl Change {
@@ -39,7 +41,7 @@ impl Change {
             Change::Inserted(id, entry) => Some((*id, Some(entry))),
             Change::Removed(id, _) => Some((*id, None)),
             Change::Renewed { id, after, .. } => Some((*id, Some(after))),
-            Change::Leased { .. } => None,
+            Change::Leased { .. } | Change::Unleased(_) => None,
         }
     }
 }

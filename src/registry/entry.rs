@@ -16,7 +16,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     object: Uuid,
-    annotation: Box<[u8]>,
+    annotation: Bytes,
     owner: Owner,
     life: Life,
     registered: u64,
@@ -46,17 +46,37 @@ impl Entry {
         annotation: &[u8],
         owner: Owner,
     ) -> Result<Entry, RegistryError> {
+        let entry = Entry::nameless(object, tower, annotation, owner)?;
+        if entry.interface.uuid.is_nil() {
+            return Err(RegistryError::Nil);
+        }
+        Ok(entry)
+    }
+
+    /// The same, of a tower that may name no interface: its UUID nil.
+    ///
+    /// # Errors
+    /// As `new`, that one aside.
+    ///
+    /// # Source
+    /// smbtorture registers one.
+    pub fn nameless(
+        object: Uuid,
+        tower: &[u8],
+        annotation: &[u8],
+        owner: Owner,
+    ) -> Result<Entry, RegistryError> {
         let decoded = Tower::decode(tower)?;
         if !decoded.trailing().is_empty() {
             return Err(RegistryError::Trailing(decoded.trailing().len()));
         }
         let parts = decoded.parts()?;
-        if parts.interface.uuid.is_nil() || parts.transfer_syntax.uuid.is_nil() {
+        if parts.transfer_syntax.uuid.is_nil() {
             return Err(RegistryError::Nil);
         }
         Ok(Entry {
             object,
-            annotation: check_annotation(annotation)?.into(),
+            annotation: Bytes::copy_from_slice(check_annotation(annotation)?),
             owner,
             life: Life::Permanent,
             registered: 0,
@@ -122,6 +142,12 @@ impl Entry {
         self.shape
     }
 
+    /// The IPv4 address of the tower, where it says one.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        let tower = Tower::decode(&self.tower).ok()?;
+        tower.parts().ok()?.address()
+    }
+
     /// The tower for a caller that dialled `dialled`.
     ///
     /// A registered 0.0.0.0 is answered with the IPv4 address dialled. Where
@@ -141,6 +167,16 @@ impl Entry {
         Cow::Owned(octets)
     }
 
+    /// Octets of tower and annotation.
+    pub fn len_octets(&self) -> usize {
+        self.tower.len() + self.annotation.len()
+    }
+
+    /// The same with another owner.
+    pub fn owned(self, owner: Owner) -> Entry {
+        Entry { owner, ..self }
+    }
+
     /// What makes two registrations one: object and tower, octet for octet.
     pub(super) fn identity(&self) -> (Uuid, Bytes) {
         (self.object, self.tower.clone())
@@ -158,15 +194,68 @@ impl Entry {
         (self.object, self.tower.slice(head..))
     }
 
-    /// Takes over from `again`, the same registration made once more: its
-    /// annotation, and its owner and life unless this one has the longer claim.
-    pub(super) fn renew(&mut self, again: Entry) {
-        self.annotation = again.annotation;
+    /// The same registration made once more by `again`: with its annotation,
+    /// and with its owner and life unless this one has the longer claim.
+    pub(super) fn renewed(&self, again: &Entry) -> Entry {
+        let mut renewed = Entry {
+            annotation: again.annotation.clone(),
+            ..self.clone()
+        };
         if again.owner <= self.owner {
-            self.owner = again.owner;
-            self.life = again.life;
+            (renewed.owner, renewed.life) = (again.owner, again.life);
+        }
+        renewed
+    }
+
+    /// Whether `other` is a registration that this one may stand in for: the
+    /// same object, interface in the same major version, transfer syntax and
+    /// protocols.
+    ///
+    /// # Source
+    /// The DCE reference, ept_insert with replace.
+    pub(super) fn is_kin(&self, other: &Entry) -> bool {
+        let interface = |entry: &Entry| (entry.interface.uuid, entry.interface.major);
+        self.object == other.object
+            && interface(self) == interface(other)
+            && self.transfer_syntax == other.transfer_syntax
+            && self.shape == other.shape
+            && self.side(Side::Protocol) == other.side(Side::Protocol)
+    }
+
+    /// Whether `other` says the same network address, or neither says one.
+    pub(super) fn shares_address(&self, other: &Entry) -> bool {
+        self.side(Side::Address) == other.side(Side::Address)
+    }
+
+    /// Whether `other` is at the same endpoint and address.
+    pub(super) fn shares_place(&self, other: &Entry) -> bool {
+        self.shape == other.shape
+            && self.side(Side::Endpoint) == other.side(Side::Endpoint)
+            && self.shares_address(other)
+    }
+
+    /// The right-hand side of one of the tower's floors from 3 down.
+    fn side(&self, side: Side) -> Option<&[u8]> {
+        // `new` has taken the same octets apart.
+        let tower = Tower::decode(&self.tower).ok()?;
+        let [endpoint, address] = tower.parts().ok()?.sides();
+        match side {
+            Side::Protocol => tower.floors().nth(2).map(|floor| floor.rhs),
+            Side::Endpoint => endpoint,
+            Side::Address => address,
         }
     }
+}
+
+/// Which floor's right-hand side.
+#[derive(Clone, Copy)]
+enum Side {
+    /// The RPC protocol's: its minor version.
+    Protocol,
+    /// The endpoint's.
+    Endpoint,
+    /// The address's.
+    Address,
 }
 
 /// The offset of the IPv4 address when it is 0.0.0.0.
@@ -207,12 +296,78 @@ pub enum RegistryError {
     /// A NUL inside the annotation, which would end it early.
     #[error("annotation holds a NUL")]
     AnnotationNul,
+    /// The tower's protocol sequence is not known.
+    #[error("tower: its floors from 3 down are of no known protocol sequence")]
+    Sequence,
+    /// There is no tower.
+    #[error("no tower")]
+    NoTower,
     /// The table holds as many entries as it may.
     #[error("the table is full, its limit is {limit} entries")]
     Full {
         /// The most entries it may hold.
         limit: usize,
     },
+    /// An owner has as many entries as one may.
+    #[error("{owner} has as many entries as one may, {limit}")]
+    OwnerFull {
+        /// The owner.
+        owner: Owner,
+        /// The most entries of one owner.
+        limit: usize,
+    },
+    /// An interface has as many entries as one may.
+    #[error("the interface has as many entries as one may, {limit}")]
+    InterfaceFull {
+        /// The most entries of one interface.
+        limit: usize,
+    },
+    /// The entry is too long.
+    #[error("tower and annotation of {octets} octets, the limit is {limit}")]
+    TooLong {
+        /// What they are.
+        octets: usize,
+        /// The most of one entry.
+        limit: usize,
+    },
+    /// No rule allows the caller to register the interface.
+    #[error("no rule allows the caller this interface")]
+    NotAllowed,
+    /// The interface is reserved, and no rule names it to the caller.
+    #[error("the interface is reserved, and no rule names it to the caller")]
+    Reserved,
+    /// The address is not one of this host, and no rule allows others.
+    #[error("{0} is not an address of this host, and no rule allows the caller others")]
+    Foreign(Ipv4Addr),
+    /// The entry belongs to somebody else.
+    #[error("the entry belongs to {0}")]
+    NotOwner(Owner),
+    /// The interface belongs to somebody else.
+    #[error("the interface belongs to {0}, and a rule makes it exclusive")]
+    Exclusive(Owner),
+    /// A higher minor version of the interface stands where this one would.
+    #[error("minor version {0} of the interface is registered already")]
+    HigherVersion(u16),
+    /// An entry was to end with the caller's process, which cannot be told.
+    #[error("the caller's process has ended or cannot be told")]
+    NoProcess,
+    /// There is no such entry.
+    #[error("no such entry")]
+    NotRegistered,
+    /// There is no such lease of the caller.
+    #[error("the caller has no such lease")]
+    NoLease,
+    /// More changes than an owner may make.
+    #[error("{owner} changes more than {limit} entries a second")]
+    TooFast {
+        /// The owner.
+        owner: Owner,
+        /// The most changes of one owner in a second.
+        limit: usize,
+    },
+    /// The change could not be written to disk.
+    #[error("the change cannot be written to disk")]
+    NotStored,
 }
 
 #[cfg(test)]

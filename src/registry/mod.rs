@@ -12,15 +12,17 @@ pub mod handle;
 pub mod inquiry;
 pub mod liveness;
 pub mod owner;
+pub mod rates;
 pub mod table;
 
 pub use change::Change;
 pub use entry::{Entry, RegistryError};
 pub use handle::{HandleLimits, Handles, Operation, Walk};
 pub use inquiry::{Inquiry, MapQuery, Versions};
-pub use liveness::{Lease, Life, LifeKind, Process};
+pub use liveness::{Lease, Leases, Life, LifeKind, Process};
 pub use owner::{Network, Owner, Policy, Registrant, Rule, Terms};
-pub use table::{Changed, EntryId, Position, Table};
+pub use rates::Rates;
+pub use table::{Changed, EntryId, Position, Table, TableLimits};
 
 #[cfg(test)]
 pub(crate) mod samples {

@@ -1,7 +1,9 @@
 //! The table of entries and its indices.
 
+use super::change::Change;
 use super::entry::{Entry, RegistryError};
 use super::inquiry::{Inquiry, MapQuery};
+use super::liveness::{Life, Process};
 use super::owner::Owner;
 use crate::wire::tower::Shape;
 use bytes::Bytes;
@@ -16,7 +18,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub struct Table {
     object: Uuid,
-    limit: usize,
+    limits: TableLimits,
     last: EntryId,
     entries: BTreeMap<EntryId, Entry>,
     index: BTreeSet<(Key, EntryId)>,
@@ -24,6 +26,35 @@ pub struct Table {
     identities: BTreeMap<(Uuid, Bytes), EntryId>,
     /// Every entry by its endpoint, to know the first of each.
     endpoints: BTreeSet<((Uuid, Bytes), EntryId)>,
+    /// How many entries each registrant has.
+    owners: BTreeMap<Owner, usize>,
+    /// How many entries of registrants each interface has.
+    interfaces: BTreeMap<Uuid, usize>,
+}
+
+/// How much a table may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableLimits {
+    /// Entries in all.
+    pub entries: usize,
+    /// Entries of one registrant.
+    pub per_owner: usize,
+    /// Entries of one interface by registrants.
+    pub per_interface: usize,
+    /// Octets of one registrant's tower and annotation.
+    pub octets: usize,
+}
+
+impl TableLimits {
+    /// So many entries, whosever they are.
+    pub fn of(entries: usize) -> TableLimits {
+        TableLimits {
+            entries,
+            per_owner: entries,
+            per_interface: entries,
+            octets: usize::MAX,
+        }
+    }
 }
 
 impl Table {
@@ -31,14 +62,21 @@ impl Table {
     ///
     /// `object` is the table's own object UUID, which `ept_inq_object` tells.
     pub fn new(object: Uuid, limit: usize) -> Table {
+        Table::within(object, TableLimits::of(limit))
+    }
+
+    /// An empty table within `limits`.
+    pub fn within(object: Uuid, limits: TableLimits) -> Table {
         Table {
             object,
-            limit,
+            limits,
             last: EntryId::START,
             entries: BTreeMap::new(),
             index: BTreeSet::new(),
             identities: BTreeMap::new(),
             endpoints: BTreeSet::new(),
+            owners: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
         }
     }
 
@@ -78,19 +116,35 @@ impl Table {
     /// # Errors
     /// `Full` when the table holds as many entries as it may.
     pub fn insert(&mut self, entry: Entry) -> Result<EntryId, RegistryError> {
-        if let Some(id) = self.find(&entry) {
-            if let Some(there) = self.entries.get_mut(&id) {
-                there.renew(entry);
-            }
-            return Ok(id);
+        Ok(match self.put(entry)? {
+            Change::Inserted(id, _) | Change::Removed(id, _) | Change::Renewed { id, .. } => id,
+            Change::Leased { .. } | Change::Unleased(_) => EntryId::START,
+        })
+    }
+
+    /// The same, as a change.
+    fn put(&mut self, entry: Entry) -> Result<Change, RegistryError> {
+        if let Some(id) = self.find(&entry)
+            && let Some(before) = self.remove(id)
+        {
+            let after = before.renewed(&entry);
+            self.place(id, after.clone());
+            return Ok(Change::Renewed { id, before, after });
         }
-        if self.entries.len() >= self.limit {
-            return Err(RegistryError::Full { limit: self.limit });
+        if self.entries.len() >= self.limits.entries {
+            let limit = self.limits.entries;
+            return Err(RegistryError::Full { limit });
         }
         self.last = self.last.next();
-        self.link(self.last, &entry);
-        self.entries.insert(self.last, entry);
-        Ok(self.last)
+        self.place(self.last, entry.clone());
+        Ok(Change::Inserted(self.last, entry))
+    }
+
+    /// Puts an entry under a number that is free.
+    fn place(&mut self, id: EntryId, entry: Entry) {
+        self.last = self.last.max(id);
+        self.link(id, &entry);
+        self.entries.insert(id, entry);
     }
 
     /// Takes an entry out.
@@ -100,8 +154,255 @@ impl Table {
         Some(entry)
     }
 
+    /// Brings an entry back under the number that it had; nothing happens
+    /// where the number or the registration is taken.
+    pub fn restore(&mut self, id: EntryId, entry: Entry) {
+        if self.get(id).is_none() && self.find(&entry).is_none() {
+            self.place(id, entry);
+        }
+    }
+
+    /// Registers what a caller asks for, all of it or nothing.
+    ///
+    /// With `replace`, what stood for the same service at the same address
+    /// goes. `is_exclusive` tells of an interface whether it belongs to who
+    /// registered it first.
+    ///
+    /// # Errors
+    /// Of the first entry that is not taken: `NotOwner`, `Exclusive`,
+    /// `HigherVersion`, or a limit. The table is as it was then.
+    ///
+    /// # Source
+    /// The DCE reference, ept_insert.
+    pub fn register(
+        &mut self,
+        entries: Vec<Entry>,
+        replace: bool,
+        is_exclusive: impl Fn(Uuid) -> bool,
+    ) -> Result<Vec<Change>, RegistryError> {
+        let mut changes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let registered = self.register_one(entry, replace, &is_exclusive, &mut changes);
+            if let Err(error) = registered {
+                self.undo(&changes);
+                return Err(error);
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Registers one entry.
+    fn register_one(
+        &mut self,
+        entry: Entry,
+        replace: bool,
+        is_exclusive: impl Fn(Uuid) -> bool,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), RegistryError> {
+        let owner = entry.owner();
+        if is_exclusive(entry.interface().uuid)
+            && let Some(other) = self.other_owner(&entry)
+        {
+            return Err(RegistryError::Exclusive(other));
+        }
+        let there = self.find(&entry).and_then(|id| self.get(id));
+        if let Some(there) = there.filter(|there| !owner.may_change(there.owner())) {
+            return Err(RegistryError::NotOwner(there.owner()));
+        }
+        if replace {
+            for id in self.replaced_by(&entry)? {
+                self.take_out(id, changes);
+            }
+        }
+        if self.find(&entry).is_none() {
+            self.check_room(&entry)?;
+        }
+        changes.push(self.put(entry)?);
+        Ok(())
+    }
+
+    /// Who else has entries of the same interface and may not be passed over.
+    fn other_owner(&self, entry: &Entry) -> Option<Owner> {
+        let key = Key::Interface(entry.interface().uuid);
+        let mut owners = self
+            .candidates(key, EntryId::START)
+            .map(|(_, there)| there.owner());
+        owners.find(|other| !entry.owner().may_change(*other))
+    }
+
+    /// The entries that a registration with replace stands in for, itself
+    /// aside.
+    fn replaced_by(&self, entry: &Entry) -> Result<Vec<EntryId>, RegistryError> {
+        let key = Key::Both(entry.interface().uuid, entry.object());
+        let mut replaced = Vec::new();
+        for (id, there) in self.candidates(key, EntryId::START) {
+            if !there.is_kin(entry) {
+                continue;
+            }
+            if there.interface().minor > entry.interface().minor {
+                return Err(RegistryError::HigherVersion(there.interface().minor));
+            }
+            if there.shares_address(entry) && there.tower() != entry.tower() {
+                if !entry.owner().may_change(there.owner()) {
+                    return Err(RegistryError::NotOwner(there.owner()));
+                }
+                replaced.push(id);
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Checks the limits of registrants for one entry more.
+    fn check_room(&self, entry: &Entry) -> Result<(), RegistryError> {
+        let (limits, owner) = (&self.limits, entry.owner());
+        let (octets, limit) = (entry.len_octets(), limits.octets);
+        if octets > limit {
+            return Err(RegistryError::TooLong { octets, limit });
+        }
+        let own = self.owners.get(&owner).copied().unwrap_or(0);
+        if own >= limits.per_owner {
+            let limit = limits.per_owner;
+            return Err(RegistryError::OwnerFull { owner, limit });
+        }
+        let of_interface = self.interfaces.get(&entry.interface().uuid);
+        if of_interface.copied().unwrap_or(0) >= limits.per_interface {
+            let limit = limits.per_interface;
+            return Err(RegistryError::InterfaceFull { limit });
+        }
+        Ok(())
+    }
+
+    /// Takes out what `owner` names by object and tower, all of it or nothing.
+    ///
+    /// # Errors
+    /// Of the first that is not there, `NotRegistered`, or belongs to somebody
+    /// else, `NotOwner`. The table is as it was then.
+    ///
+    /// # Source
+    /// The DCE reference, ept_delete.
+    pub fn withdraw<'a>(
+        &mut self,
+        owner: Owner,
+        named: impl IntoIterator<Item = (Uuid, &'a [u8])>,
+    ) -> Result<Vec<Change>, RegistryError> {
+        let mut changes = Vec::new();
+        for (object, tower) in named {
+            let identity = (object, Bytes::copy_from_slice(tower));
+            let found = self.identities.get(&identity).copied();
+            let found = found.ok_or(RegistryError::NotRegistered);
+            let own = found.and_then(|id| self.check_owner(owner, id).map(|()| id));
+            match own {
+                Ok(id) => self.take_out(id, &mut changes),
+                Err(error) => {
+                    self.undo(&changes);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Takes out every entry of the interface of `like`, in its very version,
+    /// at its endpoint and address; of `object` only, where that is told.
+    ///
+    /// # Errors
+    /// `NotRegistered` when there is none, `NotOwner` when one of them belongs
+    /// to somebody else. The table is as it was then.
+    ///
+    /// # Source
+    /// The DCE reference, ept_mgmt_delete.
+    pub fn withdraw_place(
+        &mut self,
+        owner: Owner,
+        object: Option<Uuid>,
+        like: &Entry,
+    ) -> Result<Vec<Change>, RegistryError> {
+        let key = Key::Interface(like.interface().uuid);
+        let found = self.candidates(key, EntryId::START).filter(|(_, there)| {
+            there.interface() == like.interface()
+                && object.is_none_or(|object| there.object() == object)
+                && there.shares_place(like)
+        });
+        let found: Vec<EntryId> = found.map(|(id, _)| id).collect();
+        if found.is_empty() {
+            return Err(RegistryError::NotRegistered);
+        }
+        for id in &found {
+            self.check_owner(owner, *id)?;
+        }
+        Ok(self.remove_all(found))
+    }
+
+    /// Takes out every entry of a process.
+    pub fn end_process(&mut self, process: Process) -> Vec<Change> {
+        let found = self.candidates(Key::Process(process), EntryId::START);
+        let found: Vec<_> = found.map(|(id, _)| id).collect();
+        self.remove_all(found)
+    }
+
+    /// Takes out every entry of a lease.
+    pub fn end_lease(&mut self, lease: Uuid) -> Vec<Change> {
+        let found = self.candidates(Key::Lease(lease), EntryId::START);
+        let found: Vec<_> = found.map(|(id, _)| id).collect();
+        self.remove_all(found)
+    }
+
+    /// Whether any entry has the life of this process.
+    pub fn has_process(&self, process: Process) -> bool {
+        let mut found = self.candidates(Key::Process(process), EntryId::START);
+        found.next().is_some()
+    }
+
+    /// Whether any entry is of this lease.
+    pub fn has_lease(&self, lease: Uuid) -> bool {
+        let mut found = self.candidates(Key::Lease(lease), EntryId::START);
+        found.next().is_some()
+    }
+
+    /// Takes entries out; those that are gone already are passed over.
+    pub fn remove_all(&mut self, ids: impl IntoIterator<Item = EntryId>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for id in ids {
+            self.take_out(id, &mut changes);
+        }
+        changes
+    }
+
+    /// Takes an entry out, as a change.
+    fn take_out(&mut self, id: EntryId, changes: &mut Vec<Change>) {
+        let removed = self.remove(id);
+        changes.extend(removed.map(|entry| Change::Removed(id, entry)));
+    }
+
+    /// Whether `owner` may take an entry out.
+    fn check_owner(&self, owner: Owner, id: EntryId) -> Result<(), RegistryError> {
+        let other = self.get(id).map(Entry::owner);
+        let other = other.filter(|other| !owner.may_change(*other));
+        other.map_or(Ok(()), |other| Err(RegistryError::NotOwner(other)))
+    }
+
+    /// Takes changes back, the last first.
+    ///
+    /// What somebody else has changed since stays as it is.
+    pub fn undo(&mut self, changes: &[Change]) {
+        for change in changes.iter().rev() {
+            match change {
+                Change::Inserted(id, entry) if self.get(*id) == Some(entry) => {
+                    self.remove(*id);
+                }
+                Change::Removed(id, entry) => self.restore(*id, entry.clone()),
+                Change::Renewed { id, before, after } if self.get(*id) == Some(after) => {
+                    self.remove(*id);
+                    self.place(*id, before.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Makes `wanted` the entries of `owner`: what is there stays in its
-    /// place, what is no longer wanted goes, what is new comes behind.
+    /// place, what is no longer wanted goes, what is new comes behind. Of what
+    /// a registrant had as well, `owner` takes over.
     ///
     /// # Errors
     /// `Full` when that would be more entries than the table may hold;
@@ -110,7 +411,7 @@ impl Table {
         &mut self,
         owner: Owner,
         wanted: Vec<Entry>,
-    ) -> Result<Changed, RegistryError> {
+    ) -> Result<(Changed, Vec<Change>), RegistryError> {
         let identities: BTreeSet<_> = wanted.iter().map(Entry::identity).collect();
         let kept = identities
             .iter()
@@ -122,21 +423,21 @@ impl Table {
             .filter(|(_, entry)| entry.owner() == owner && !identities.contains(&entry.identity()))
             .map(|(id, _)| id)
             .collect();
-        if self.len() - unwanted.len() + added > self.limit {
-            return Err(RegistryError::Full { limit: self.limit });
+        if self.len() - unwanted.len() + added > self.limits.entries {
+            let limit = self.limits.entries;
+            return Err(RegistryError::Full { limit });
         }
-        let removed = unwanted
-            .into_iter()
-            .filter_map(|id| self.remove(id))
-            .count();
+        let mut changes = self.remove_all(unwanted);
+        let removed = changes.len();
         for entry in wanted {
-            self.insert(entry)?;
+            changes.push(self.put(entry)?);
         }
-        Ok(Changed {
+        let changed = Changed {
             added,
             removed,
             kept,
-        })
+        };
+        Ok((changed, changes))
     }
 
     /// The entries that match `inquiry`, from `from` on.
@@ -214,6 +515,10 @@ impl Table {
         }
         self.endpoints.insert((endpoint, id));
         self.identities.insert(entry.identity(), id);
+        if entry.owner().is_registrant() {
+            *self.owners.entry(entry.owner()).or_default() += 1;
+            *self.interfaces.entry(entry.interface().uuid).or_default() += 1;
+        }
     }
 
     /// Takes `entry` out of every index; the next one at its endpoint, if
@@ -230,6 +535,10 @@ impl Table {
             self.index.insert((Key::first(entry), next));
         }
         self.identities.remove(&entry.identity());
+        if entry.owner().is_registrant() {
+            count_down(&mut self.owners, entry.owner());
+            count_down(&mut self.interfaces, entry.interface().uuid);
+        }
     }
 
     /// The first entry at an endpoint.
@@ -237,6 +546,16 @@ impl Table {
         let from = (endpoint.clone(), EntryId::START);
         let (found, id) = self.endpoints.range(from..).next()?;
         (found == endpoint).then_some(*id)
+    }
+}
+
+/// Takes one from a count; a count of none is not kept.
+fn count_down<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
+    if let btree_map::Entry::Occupied(mut count) = counts.entry(key) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
     }
 }
 
@@ -308,17 +627,27 @@ pub(super) enum Key {
     /// Object, protocol sequence and transfer syntax's UUID, for the first
     /// entry of each endpoint.
     First(Uuid, Shape, Uuid),
+    /// The process whose end is the entry's.
+    Process(Process),
+    /// The lease that keeps the entry.
+    Lease(Uuid),
 }
 
 impl Key {
-    /// The keys that every entry has.
-    fn of(entry: &Entry) -> [Key; 3] {
+    /// The keys that an entry has whatever else is in the table.
+    fn of(entry: &Entry) -> impl Iterator<Item = Key> {
         let (interface, object) = (entry.interface().uuid, entry.object());
-        [
+        let always = [
             Key::Interface(interface),
             Key::Object(object),
             Key::Both(interface, object),
-        ]
+        ];
+        let of_life = match entry.life() {
+            Life::Process(process) => Some(Key::Process(process)),
+            Life::Lease(lease) => Some(Key::Lease(lease.id)),
+            Life::Permanent | Life::Probe => None,
+        };
+        always.into_iter().chain(of_life)
     }
 
     /// The key that the first entry of an endpoint has besides.
@@ -476,7 +805,7 @@ mod tests {
         let wanted = vec![tcp(ECHO, 4), tcp(ECHO, 3), tcp(ECHO, 1), tcp(ECHO, 4)];
         let changed = table.replace_owned(Owner::Configuration, wanted).unwrap();
         assert_eq!(
-            changed,
+            changed.0,
             Changed {
                 added: 1,
                 removed: 1,

@@ -1,47 +1,157 @@
 //! The endpoint mapper's registry behind its lock, and its interfaces.
+//!
+//! Calls read the table as it is. Whoever changes it holds the [`Book`], so
+//! that changes come one by one; what callers changed is answered once it is
+//! written to disk, where there is one.
+
+mod audit;
+mod changes;
+mod queue;
+
+pub use audit::{Counter, Counters, End, TARGET as AUDIT_TARGET};
+pub use queue::Batch;
 
 use super::{Statistics, lock};
-use crate::registry::{Changed, Entry, Owner, RegistryError, Table};
-use crate::service::{self, Call, Conversation, Interface, Outcome, mgmt};
+use crate::registry::{
+    Changed, Entry, EntryId, Leases, Owner, Policy, Process, Rates, RegistryError, Table,
+    TableLimits,
+};
+use crate::service::{self, Call, Conversation, Interface, Outcome, mgmt, registration};
 use crate::wire::{SyntaxId, TransferSyntax};
+use queue::Queue;
+use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
-/// The registry that calls read and the configuration fills.
-#[derive(Debug)]
+/// Callers whose refusals are counted at a time, to be logged or not.
+const REFUSED_CALLERS: usize = 4096;
+
+/// The registry that calls read, and that the configuration and callers fill.
 pub struct Mapper {
     /// The registry.
     table: RwLock<Table>,
-    /// Held by whoever changes the table, so that changes come one by one.
-    change: Mutex<()>,
-    /// How to speak where real mappers differ.
-    conversation: Conversation,
+    /// Held by whoever changes the table.
+    book: Mutex<Book>,
+    /// Changes on their way to the disk, where there is one.
+    queue: Option<Queue>,
+    /// How refusals of each caller are logged.
+    refusals: Mutex<Rates<Owner>>,
+    /// What is counted of changes.
+    counters: Counters,
+    /// What does not change.
+    settings: MapperSettings,
     /// How stubs may be written, the preferred way first.
     transfer_syntaxes: [TransferSyntax; 2],
     /// What mgmt tells of the traffic.
     statistics: Arc<Statistics>,
+    /// Told when a lease or a probe may be due earlier than it was.
+    rescheduled: Notify,
+    /// Told of processes whose end is that of entries.
+    processes: mpsc::UnboundedSender<Process>,
+}
+
+/// What a mapper is made with.
+pub struct MapperSettings {
+    /// How to speak where real mappers differ.
+    pub conversation: Conversation,
+    /// Which transfer syntax is taken of those that a client offers; the other
+    /// one is when it is offered alone.
+    pub preferred: TransferSyntax,
+    /// The registry's own object UUID.
+    pub object: Uuid,
+    /// How much the registry may hold.
+    pub limits: TableLimits,
+    /// Who may register what.
+    pub policy: Policy,
+    /// Entries that one owner may change in a second.
+    pub changes_per_second: usize,
+    /// Refused entries of one caller that are logged in a second.
+    pub refusals_per_second: usize,
+    /// Whether an address is one of this host.
+    pub is_here: Box<dyn Fn(Ipv4Addr) -> bool + Send + Sync>,
+    /// Whether changes are written to a disk, and answered only then.
+    pub is_stored: bool,
+}
+
+impl MapperSettings {
+    /// A mapper of at most `entries` entries, in which nobody but root of this
+    /// host registers, and which forgets.
+    pub fn new(conversation: Conversation, entries: usize) -> MapperSettings {
+        MapperSettings {
+            conversation,
+            preferred: conversation.preferred_transfer_syntax(),
+            object: Uuid::new_v4(),
+            limits: TableLimits::of(entries),
+            policy: Policy::default(),
+            changes_per_second: usize::MAX,
+            refusals_per_second: 10,
+            is_here: Box::new(|address| address.is_loopback() || address.is_unspecified()),
+            is_stored: false,
+        }
+    }
+}
+
+/// What goes with the table, and changes with it.
+struct Book {
+    /// The leases that run.
+    leases: Leases,
+    /// How fast each owner changes entries.
+    rates: Rates<Owner>,
 }
 
 impl Mapper {
-    /// An empty registry of at most `entries` entries, with an object UUID of
-    /// its own. Of the transfer syntaxes that a client offers, `preferred` is
-    /// taken; the other one when it is offered alone.
-    pub fn new(conversation: Conversation, preferred: TransferSyntax, entries: usize) -> Arc<Self> {
-        Arc::new(Mapper {
-            table: RwLock::new(Table::new(Uuid::new_v4(), entries)),
-            change: Mutex::default(),
-            conversation,
-            transfer_syntaxes: match preferred {
+    /// An empty registry. Processes whose end is that of entries are told to
+    /// the receiver.
+    pub fn new(settings: MapperSettings) -> (Arc<Self>, mpsc::UnboundedReceiver<Process>) {
+        let (processes, told) = mpsc::unbounded_channel();
+        let mapper = Arc::new(Mapper {
+            table: RwLock::new(Table::within(settings.object, settings.limits)),
+            book: Mutex::new(Book {
+                leases: Leases::default(),
+                rates: Rates::new(settings.changes_per_second, usize::MAX),
+            }),
+            queue: settings.is_stored.then(Queue::default),
+            refusals: Mutex::new(Rates::new(settings.refusals_per_second, REFUSED_CALLERS)),
+            counters: Counters::default(),
+            transfer_syntaxes: match settings.preferred {
                 TransferSyntax::Ndr => [TransferSyntax::Ndr, TransferSyntax::Ndr64],
                 TransferSyntax::Ndr64 => [TransferSyntax::Ndr64, TransferSyntax::Ndr],
             },
+            settings,
             statistics: Arc::default(),
-        })
+            rescheduled: Notify::new(),
+            processes,
+        });
+        (mapper, told)
     }
 
     /// The counters that a server of this mapper's interfaces has to keep.
     pub fn statistics(&self) -> Arc<Statistics> {
         self.statistics.clone()
+    }
+
+    /// How often what happened to registrations.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Brings back what a store has kept, under the numbers that it had; of
+    /// each lease, when it ends. Comes before anything else is registered.
+    pub fn restore(&self, entries: Vec<(EntryId, Entry)>, leases: &[(Uuid, Instant)]) {
+        let mut book = lock(&self.book);
+        let changes = self.write(|table| {
+            entries
+                .into_iter()
+                .map(|(id, entry)| {
+                    table.restore(id, entry.clone());
+                    crate::registry::Change::Inserted(id, entry)
+                })
+                .collect::<Vec<_>>()
+        });
+        self.resume(&mut book, &changes, leases);
     }
 
     /// Makes `entries` all that `owner` has in the registry. Entries that were
@@ -54,13 +164,14 @@ impl Mapper {
         owner: Owner,
         entries: Vec<Entry>,
     ) -> Result<Changed, RegistryError> {
-        let _alone = lock(&self.change);
+        let mut book = lock(&self.book);
         // A copy is changed while calls go on reading the old table.
         let mut table = self.read(Table::clone);
-        let changed = table.replace_owned(owner, entries)?;
+        let (changed, changes) = table.replace_owned(owner, entries)?;
         let mut current = self.table.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *current, &mut table);
         drop(current);
+        self.take_over(&mut book, changes);
         Ok(changed)
     }
 
@@ -83,6 +194,19 @@ impl Mapper {
     fn read<T>(&self, read: impl FnOnce(&Table) -> T) -> T {
         read(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Changes the registry; the book is held meanwhile.
+    fn write<T>(&self, write: impl FnOnce(&mut Table) -> T) -> T {
+        write(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Mapper {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Mapper")
+            .field("entries", &self.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The endpoint mapper interface.
@@ -98,7 +222,10 @@ impl Interface for Ept {
     }
 
     fn call(&self, call: Call<'_>) -> Outcome {
-        let conversation = self.0.conversation;
+        if registration::is_change(call.opnum) {
+            return self.0.change(call);
+        }
+        let conversation = self.0.settings.conversation;
         self.0
             .read(|table| service::ept::call(table, conversation, call))
             .into()
@@ -122,6 +249,6 @@ impl Interface for Mgmt {
             interfaces: &[SyntaxId::EPT],
             statistics: self.0.statistics.read(),
         };
-        mgmt::call(&view, self.0.conversation, call).into()
+        mgmt::call(&view, self.0.settings.conversation, call).into()
     }
 }

@@ -137,7 +137,8 @@ impl Conversation {
         }
     }
 
-    /// How ept_insert, ept_delete and ept_mgmt_delete are refused.
+    /// How ept_insert, ept_delete and ept_mgmt_delete are refused to a caller
+    /// that may change nothing.
     ///
     /// Windows has removed them: out of range, nothing executed (read:
     /// MS-RPCE 2.2.1.2; captured for opnum 42: win-opnum-range).
@@ -152,6 +153,24 @@ impl Conversation {
             },
             Dce => EptStatus::CANT_PERFORM_OP.into(),
         }
+    }
+
+    /// Whether an allowed caller may register a nil interface.
+    ///
+    /// Windows: has no ept_insert; it may not (chosen).
+    /// Samba: it may; smbtorture does (captured: self-torture-epmapper).
+    /// DCE: `invalid_entry` (read).
+    pub fn registers_nil_interfaces(self) -> bool {
+        self == Samba
+    }
+
+    /// Whether an endpoint at a named pipe is registered; where it is not, it is
+    /// passed over without a word.
+    ///
+    /// Windows, Samba: it is, as their own servers' are.
+    /// DCE: it is not (read).
+    pub fn registers_pipes(self) -> bool {
+        self != Dce
     }
 
     /// The status for a map tower that does not decode, or is not there.

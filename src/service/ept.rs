@@ -1,7 +1,7 @@
 //! The endpoint mapper interface over the registry.
 //!
 //! Lookup, map, handle_free and inq_object are for everyone; what changes the
-//! map is refused to everyone. How answers look where mappers differ is told by
+//! map is refused here, and done by `registration`. How answers look where mappers differ is told by
 //! the conversation, and by nothing else.
 //!
 //! # Source
@@ -9,16 +9,16 @@
 
 use super::conversation::Conversation;
 use super::interface::{Call, Refusal, Reply};
+use super::registration;
 use super::walk::{Page, Turn, id_of};
 use crate::registry::{Inquiry, MapQuery, Operation, Position, Table, Versions};
 use crate::wire::ept::{
-    self, ContextHandle, DeleteRequest, HandleFreeRequest, HandleFreeResponse, InqObjectResponse,
-    InsertRequest, LookupRequest, LookupResponse, MapRequest, MapResponse, MgmtDeleteRequest,
-    StatusResponse,
+    self, ContextHandle, HandleFreeRequest, HandleFreeResponse, InqObjectResponse, LookupRequest,
+    LookupResponse, MapRequest, MapResponse,
 };
 use crate::wire::ndr::{Pointer, Referents};
 use crate::wire::tower::Tower;
-use crate::wire::{EptStatus, Input, SyntaxId};
+use crate::wire::{EptStatus, SyntaxId};
 use std::borrow::Cow;
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ pub fn call(table: &Table, conversation: Conversation, call: Call<'_>) -> Reply 
         ept::MAP => map(table, conversation, call),
         ept::LOOKUP_HANDLE_FREE => free_handle(conversation, call),
         ept::INQ_OBJECT => inquire_object(table, conversation, &call),
-        ept::INSERT | ept::DELETE | ept::MGMT_DELETE => refuse_registration(conversation, &call),
+        opnum if registration::is_change(opnum) => registration::refuse(conversation, &call),
         _ => Reply::NO_SUCH_OPERATION,
     }
 }
@@ -211,29 +211,6 @@ fn inquire_object(table: &Table, conversation: Conversation, call: &Call) -> Rep
     Reply::response(call.stub, |out| response.encode(out))
 }
 
-/// Refuses what would change the map.
-///
-/// Where that is a status there is an operation, and its stub has to decode;
-/// where it is a fault there is none.
-fn refuse_registration(conversation: Conversation, call: &Call) -> Reply {
-    conversation.refused_registration().reply(|status| {
-        if !decodes(call.opnum, call.stub) {
-            return Reply::BAD_STUB;
-        }
-        let response = StatusResponse { status };
-        Reply::response(call.stub, |out| response.encode(out))
-    })
-}
-
-/// Whether the stub of an operation that changes the map decodes.
-fn decodes(opnum: u16, stub: Input) -> bool {
-    match opnum {
-        ept::INSERT => InsertRequest::decode(stub).is_ok(),
-        ept::DELETE => DeleteRequest::decode(stub).is_ok(),
-        _ => MgmtDeleteRequest::decode(stub).is_ok(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::Conversation::{Dce, Samba, Windows};
@@ -242,7 +219,7 @@ mod tests {
     use crate::registry::samples::{ECHO, OBJECT, OTHER, SAMR, entry, tcp, tcp_tower, tower};
     use crate::registry::{HandleLimits, Handles, Registrant};
     use crate::wire::ept::{InquiryType, VersionOption};
-    use crate::wire::{ByteOrder, FaultStatus, Output, TransferSyntax};
+    use crate::wire::{ByteOrder, FaultStatus, Input, Output, TransferSyntax};
     use std::cell::Cell;
     use std::fmt::Debug;
     use std::net::Ipv4Addr;

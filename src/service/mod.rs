@@ -8,6 +8,7 @@ pub mod conversation;
 pub mod ept;
 pub mod interface;
 pub mod mgmt;
+pub mod registration;
 mod walk;
 
 pub use conversation::Conversation;

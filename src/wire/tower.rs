@@ -328,7 +328,7 @@ impl<'a> TowerParts<'a> {
 
     /// The endpoint's and the address's right-hand side, where there are such
     /// floors.
-    pub(super) fn sides(&self) -> [Option<&'a [u8]>; 2] {
+    pub fn sides(&self) -> [Option<&'a [u8]>; 2] {
         [self.endpoint_floor, self.address_floor].map(|floor| floor.map(|floor| floor.rhs))
     }
 

@@ -1,0 +1,504 @@
+//! The way of a change: from a call to the table, to the disk, to the answer.
+//!
+//! A change is made in the table at once, so that the next one is checked
+//! against it, and then written. When it cannot be written it is taken back,
+//! with all that came after it; ends of lives are not, but written later.
+
+use super::audit::{self, Cause, Counter, End};
+use super::queue::{Batch, Queued};
+use super::{Book, Mapper};
+use crate::registry::{
+    Change, Entry, Lease, Life, Owner, Process, Registrant, RegistryError, Table,
+};
+use crate::server::lock;
+use crate::service::registration::{self, Desk, Edit, Named, Unfit};
+use crate::service::{Call, Outcome, Reply};
+use crate::wire::{FaultStatus, Input};
+use std::collections::BTreeSet;
+use std::sync::{Arc, TryLockError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+/// What a caller asks for, once it is found to be in order.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The operation's name.
+    pub(super) op: &'static str,
+    /// Who asks.
+    pub(super) by: Registrant,
+    /// When.
+    pub(super) now: Instant,
+    /// What for.
+    pub(super) wish: Wish,
+}
+
+/// What for.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// A change of entries.
+    Edit(Edit),
+    /// Entries that a lease keeps: a new one, or one of the caller's.
+    Lease {
+        /// The entries.
+        edit: Edit,
+        /// The lease.
+        lease: Lease,
+        /// Whether it is new.
+        is_new: bool,
+    },
+    /// More time for a lease.
+    Renew(Uuid),
+    /// The end of a lease.
+    Release(Uuid),
+}
+
+/// What a caller was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Granted {
+    /// The lease, where it is about one.
+    pub(super) lease: Option<Lease>,
+}
+
+impl Mapper {
+    /// Answers a call of ept that changes the map.
+    pub(super) fn change(self: &Arc<Self>, call: Call<'_>) -> Outcome {
+        let op = registration::name(call.opnum);
+        let by = (call.registrant)();
+        let conversation = self.settings.conversation;
+        if !self.settings.policy.may_register(&by) {
+            self.refused_caller(op, &by, || Named::all(&call));
+            return registration::refuse(conversation, &call).into();
+        }
+        let (order, syntax) = (call.stub.order(), call.stub.syntax());
+        // The form of the answer does not hang on the call, which is gone when
+        // it comes.
+        let respond = move |done: Result<Granted, RegistryError>| {
+            let asked = Input::stub(&[], order, syntax);
+            let status = |status| registration::respond(asked, status);
+            match done {
+                Ok(_) => status(crate::wire::EptStatus::OK),
+                Err(error) => registration::refusal(&error).reply(status),
+            }
+        };
+        match self.desk(|desk| desk.read(&call, &by)) {
+            Err(Unfit::Reply(reply)) => reply.into(),
+            Err(Unfit::Refused(error)) => {
+                self.refused(op, &by, || Named::all(&call), &error);
+                respond(Err(error)).into()
+            }
+            Ok(edit) => {
+                let (now, wish) = (call.now, Wish::Edit(edit));
+                self.submit(Asked { op, by, now, wish }, respond)
+            }
+        }
+    }
+
+    /// Has something read at the desk where changes are brought.
+    pub(super) fn desk<T>(&self, read: impl FnOnce(&Desk) -> T) -> T {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH);
+        read(&Desk {
+            conversation: self.settings.conversation,
+            own: self.settings.object,
+            policy: &self.settings.policy,
+            is_here: &self.settings.is_here,
+            time: time.map_or(0, |time| time.as_secs()),
+        })
+    }
+
+    /// Counts the change of a caller that may change nothing, and logs it
+    /// unless it tries too often.
+    pub(super) fn refused_caller(
+        &self,
+        op: &'static str,
+        by: &Registrant,
+        named: impl FnOnce() -> Vec<Named>,
+    ) {
+        self.counters.add(Counter::RefusedCallers);
+        self.tell_refused(op, by, named, &RegistryError::NotAllowed);
+    }
+
+    /// Counts a refusal, and logs it unless there are too many of the caller.
+    pub(super) fn refused(
+        &self,
+        op: &'static str,
+        by: &Registrant,
+        named: impl FnOnce() -> Vec<Named>,
+        error: &RegistryError,
+    ) {
+        self.counters.refuse(error);
+        self.tell_refused(op, by, named, error);
+    }
+
+    /// Logs a refusal, unless there were too many of the caller lately.
+    fn tell_refused(
+        &self,
+        op: &'static str,
+        by: &Registrant,
+        named: impl FnOnce() -> Vec<Named>,
+        error: &RegistryError,
+    ) {
+        let named = named();
+        let is_told = lock(&self.refusals).take(Instant::now(), by.owner, named.len().max(1));
+        if is_told {
+            audit::tell_refused(op, by, &named, error);
+        } else {
+            self.counters.add(Counter::NotLogged);
+        }
+    }
+
+    /// Makes a change, and answers once it is written.
+    ///
+    /// Who else holds the book holds it for long only when it reads a large
+    /// configuration again: then the change waits aside.
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        asked: Asked,
+        respond: impl FnOnce(Result<Granted, RegistryError>) -> Reply + Send + 'static,
+    ) -> Outcome {
+        match self.book.try_lock() {
+            Ok(mut book) => self.make(&mut book, asked, respond),
+            Err(TryLockError::Poisoned(book)) => self.make(&mut book.into_inner(), asked, respond),
+            Err(TryLockError::WouldBlock) => {
+                let mapper = self.clone();
+                let made = move || mapper.make(&mut lock(&mapper.book), asked, respond);
+                Outcome::Later(Box::pin(async move {
+                    match spawn_blocking(made).await {
+                        Ok(Outcome::Now(reply)) => reply,
+                        Ok(Outcome::Later(reply)) => reply.await,
+                        // The runtime ends.
+                        Err(_) => Reply::Fault {
+                            status: FaultStatus::UNSPEC,
+                            did_not_execute: true,
+                        },
+                    }
+                }))
+            }
+        }
+    }
+
+    /// Makes a change with the book in hand.
+    fn make(
+        &self,
+        book: &mut Book,
+        asked: Asked,
+        respond: impl FnOnce(Result<Granted, RegistryError>) -> Reply + Send + 'static,
+    ) -> Outcome {
+        match self.grant(book, &asked) {
+            Ok((granted, changes)) => {
+                let Asked { op, by, .. } = asked;
+                match self.keep(Cause::Call { op, by }, changes) {
+                    None => respond(Ok(granted)).into(),
+                    Some(kept) => Outcome::Later(Box::pin(async move {
+                        let is_kept = kept.await.unwrap_or(false);
+                        let done = is_kept.then_some(granted);
+                        respond(done.ok_or(RegistryError::NotStored))
+                    })),
+                }
+            }
+            Err(error) => {
+                let named = || match &asked.wish {
+                    Wish::Edit(edit) | Wish::Lease { edit, .. } => edit.named(),
+                    Wish::Renew(_) | Wish::Release(_) => Vec::new(),
+                };
+                self.refused(asked.op, &asked.by, named, &error);
+                respond(Err(error)).into()
+            }
+        }
+    }
+
+    /// Changes the table as a caller asks.
+    fn grant(
+        &self,
+        book: &mut Book,
+        asked: &Asked,
+    ) -> Result<(Granted, Vec<Change>), RegistryError> {
+        let Asked { by, now, wish, .. } = asked;
+        let (now, owner) = (*now, by.owner);
+        let count = match wish {
+            Wish::Edit(edit) | Wish::Lease { edit, .. } => edit.len(),
+            Wish::Renew(_) | Wish::Release(_) => 1,
+        };
+        if !book.rates.take(now, owner, count.max(1)) {
+            let limit = self.settings.changes_per_second;
+            return Err(RegistryError::TooFast { owner, limit });
+        }
+        let apply = |edit: &Edit| self.write(|table| edit.apply(table, by, &self.settings.policy));
+        let (lease, mut changes) = match wish {
+            Wish::Edit(edit) => (None, apply(edit)?),
+            Wish::Lease {
+                edit,
+                lease,
+                is_new,
+            } => {
+                if !is_new && book.leases.find(owner, lease.id).is_none() {
+                    return Err(RegistryError::NoLease);
+                }
+                let mut changes = apply(edit)?;
+                changes.push(book.run_lease(now, owner, *lease));
+                (Some(*lease), changes)
+            }
+            Wish::Renew(id) => {
+                let found = book.leases.find(owner, *id);
+                let (owner, lease) = found.ok_or(RegistryError::NoLease)?;
+                (Some(lease), vec![book.run_lease(now, owner, lease)])
+            }
+            Wish::Release(id) => {
+                let found = book.leases.find(owner, *id);
+                let (_, lease) = found.ok_or(RegistryError::NoLease)?;
+                (Some(lease), self.write(|table| table.end_lease(*id)))
+            }
+        };
+        self.follow(book, &mut changes);
+        Ok((Granted { lease }, changes))
+    }
+
+    /// Takes entries out whose process has ended.
+    pub fn end_process(&self, process: Process) {
+        let mut book = lock(&self.book);
+        let changes = self.write(|table| table.end_process(process));
+        self.ended(&mut book, End::Process, changes);
+    }
+
+    /// Takes entries out whose lease is over.
+    pub fn end_leases(&self, now: Instant) {
+        let mut book = lock(&self.book);
+        for lease in book.leases.over(now) {
+            let mut changes = self.write(|table| table.end_lease(lease));
+            changes.push(Change::Unleased(lease));
+            self.ended(&mut book, End::Lease, changes);
+        }
+    }
+
+    /// When the next lease is over.
+    pub fn next_lease_end(&self) -> Option<Instant> {
+        lock(&self.book).leases.next_end()
+    }
+
+    /// Waits until something may be due earlier than it was.
+    pub async fn rescheduled(&self) {
+        self.rescheduled.notified().await;
+    }
+
+    /// Lets the rest follow what the end of lives changed.
+    pub(super) fn ended(&self, book: &mut Book, end: End, mut changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        self.follow(book, &mut changes);
+        self.counters.tell(&Cause::End(end), &changes);
+        if let Some(queue) = &self.queue {
+            let (cause, waits) = (Cause::End(end), None);
+            queue.push(Queued {
+                changes,
+                cause,
+                waits,
+            });
+        }
+    }
+
+    /// Lets the rest follow what the mapper's own side changed. What is taken
+    /// over from a registrant is no longer kept on disk.
+    pub(super) fn take_over(&self, book: &mut Book, mut changes: Vec<Change>) {
+        changes.retain(|change| match change {
+            Change::Renewed { before, .. } => before.owner().is_registrant(),
+            _ => false,
+        });
+        if changes.is_empty() {
+            return;
+        }
+        self.follow(book, &mut changes);
+        if let Some(queue) = &self.queue {
+            let (cause, waits) = (Cause::Own, None);
+            queue.push(Queued {
+                changes,
+                cause,
+                waits,
+            });
+        }
+    }
+
+    /// Goes on with the lives of entries that are back.
+    pub(super) fn resume(&self, book: &mut Book, changes: &[Change], leases: &[(Uuid, Instant)]) {
+        let entries = changes.iter().filter_map(|change| change.left()?.1);
+        let mut processes = BTreeSet::new();
+        for entry in entries {
+            match entry.life() {
+                Life::Process(process) => {
+                    processes.insert(process);
+                }
+                Life::Lease(lease) => {
+                    let kept = leases.iter().find(|(id, _)| *id == lease.id);
+                    let until = kept.map_or_else(Instant::now, |(_, until)| *until);
+                    book.leases.run(entry.owner(), lease, until);
+                }
+                Life::Probe | Life::Permanent => {}
+            }
+        }
+        for process in processes {
+            self.watch(process);
+        }
+        self.rescheduled.notify_one();
+    }
+
+    /// Hands changes on to the disk; what comes back tells when they are
+    /// there. `None`: there is nothing to wait for.
+    fn keep(&self, cause: Cause, changes: Vec<Change>) -> Option<oneshot::Receiver<bool>> {
+        let Some(queue) = self.queue.as_ref().filter(|_| !changes.is_empty()) else {
+            self.counters.tell(&cause, &changes);
+            return None;
+        };
+        let (kept, waits) = oneshot::channel();
+        let queued = Queued {
+            changes,
+            cause,
+            waits: Some(kept),
+        };
+        queue.push(queued);
+        Some(waits)
+    }
+
+    /// Lets leases, probes and processes follow what changed in the table.
+    fn follow(&self, book: &mut Book, changes: &mut Vec<Change>) {
+        let mut ended = BTreeSet::new();
+        let mut processes = BTreeSet::new();
+        for change in changes.iter() {
+            let (before, after) = match change {
+                Change::Inserted(_, after) => (None, Some(after)),
+                Change::Renewed { before, after, .. } => (Some(before), Some(after)),
+                Change::Removed(_, before) => (Some(before), None),
+                Change::Leased { .. } | Change::Unleased(_) => continue,
+            };
+            if let Some(Life::Lease(lease)) = before.map(Entry::life) {
+                ended.insert(lease.id);
+            }
+            match after.map(|after| (after.owner(), after.life())) {
+                Some((_, Life::Process(process))) => {
+                    processes.insert(process);
+                }
+                // Its lease was ended, and that was taken back.
+                Some((owner, Life::Lease(lease))) if book.leases.until(lease.id).is_none() => {
+                    book.run_lease(Instant::now(), owner, lease);
+                }
+                _ => {}
+            }
+        }
+        processes
+            .into_iter()
+            .for_each(|process| self.watch(process));
+        ended.retain(|lease| !self.read(|table| table.has_lease(*lease)));
+        for lease in ended {
+            if book.leases.until(lease).is_some() {
+                book.leases.end(lease);
+                changes.push(Change::Unleased(lease));
+            }
+        }
+        self.rescheduled.notify_one();
+    }
+
+    /// Has the end of a process told.
+    fn watch(&self, process: Process) {
+        // Nobody listens any more only when all ends.
+        let _ = self.processes.send(process);
+    }
+
+    /// Waits for changes that have to be written; `None` when there will be no
+    /// more. For the one thread that writes.
+    pub fn next_batch(&self) -> Option<Batch> {
+        self.queue.as_ref()?.next()
+    }
+
+    /// Says that no more changes will come.
+    pub fn close(&self) {
+        if let Some(queue) = &self.queue {
+            queue.close();
+        }
+    }
+
+    /// Answers those who wait for a batch: it is written, or it cannot be and
+    /// is taken back, with all that came after it.
+    ///
+    /// Returns what stays changed and is still to be written.
+    pub fn settle(&self, batch: Batch, is_written: bool) -> Vec<Change> {
+        let Batch(mut settled) = batch;
+        let mut owed = Vec::new();
+        if !is_written {
+            let mut book = lock(&self.book);
+            settled.extend(self.queue.iter().flat_map(|queue| queue.rest()));
+            self.take_back(&mut book, &settled);
+        }
+        for queued in settled {
+            let Queued {
+                changes,
+                cause,
+                waits,
+            } = queued;
+            let Some(waits) = waits else {
+                if !is_written {
+                    owed.extend(changes);
+                }
+                continue;
+            };
+            match (is_written, &cause) {
+                (true, _) => self.counters.tell(&cause, &changes),
+                (false, Cause::Call { op, by }) => {
+                    let named = || {
+                        let entries = changes.iter().filter_map(|change| change.left()?.1);
+                        entries.map(Named::from).collect()
+                    };
+                    self.refused(op, by, named, &RegistryError::NotStored);
+                }
+                (false, _) => {}
+            }
+            // Who asked may be gone.
+            let _ = waits.send(is_written);
+        }
+        owed
+    }
+
+    /// Takes back what callers have changed, the last first.
+    fn take_back(&self, book: &mut Book, settled: &[Queued]) {
+        let by_callers = settled.iter().filter(|queued| queued.waits.is_some());
+        for queued in by_callers.rev() {
+            self.write(|table| table.undo(&queued.changes));
+            let mut undone: Vec<Change> = queued.changes.iter().rev().filter_map(inverse).collect();
+            undone.retain(|change| self.read(|table| is_so(table, change)));
+            self.follow(book, &mut undone);
+        }
+    }
+}
+
+/// The step that takes another one back.
+fn inverse(change: &Change) -> Option<Change> {
+    Some(match change.clone() {
+        Change::Inserted(id, entry) => Change::Removed(id, entry),
+        Change::Removed(id, entry) => Change::Inserted(id, entry),
+        Change::Renewed { id, before, after } => Change::Renewed {
+            id,
+            before: after,
+            after: before,
+        },
+        Change::Leased { .. } | Change::Unleased(_) => return None,
+    })
+}
+
+/// Whether the table is as a change has left it.
+fn is_so(table: &Table, change: &Change) -> bool {
+    let left = change.left();
+    left.is_some_and(|(id, entry)| table.get(id) == entry)
+}
+
+impl Book {
+    /// Begins or renews a lease.
+    fn run_lease(&mut self, now: Instant, owner: Owner, lease: Lease) -> Change {
+        /// A year: longer than any lease that is granted.
+        const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        let until = now + lease.duration.min(FAR);
+        self.leases.run(owner, lease, until);
+        Change::Leased {
+            lease: lease.id,
+            until,
+        }
+    }
+}
