@@ -37,12 +37,12 @@ impl<K: Ord + Copy> Rates<K> {
         const SECOND: Duration = Duration::from_secs(1);
         let full = self.buckets.get(&key).map_or(now, |bucket| bucket.full);
         let full = full.max(now);
+        let cost = SECOND / u32::try_from(self.per_second).unwrap_or(u32::MAX);
         // An empty bucket is full in a second.
-        if full.duration_since(now) >= SECOND || !self.has_room(now, &key) {
+        if full.duration_since(now) + cost > SECOND || !self.has_room(now, &key) {
             return false;
         }
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let cost = SECOND / u32::try_from(self.per_second).unwrap_or(u32::MAX);
         let full = full + cost.saturating_mul(count);
         self.buckets.insert(key, Bucket { full });
         true
@@ -68,7 +68,7 @@ mod tests {
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let mut takes = |milliseconds| rates.take(at(milliseconds), 'a', 1);
         assert_eq!([0, 0, 0, 0].map(&mut takes), [true, true, true, false]);
-        assert_eq!([333, 334, 334].map(takes), [false, true, false]);
+        assert_eq!([332, 334, 334].map(takes), [false, true, false]);
         assert!(rates.take(at(334), 'b', 1), "another key has its own");
     }
 
