@@ -1,7 +1,12 @@
-//! Laws of the stubs of ept and mgmt, in NDR 2.0 of both byte orders and in
+//! Laws of the stubs of ept, mgmt and control, in NDR 2.0 of both byte orders and in
 //! NDR64: what is encoded decodes to itself, octets behind the arguments do not matter, and whatever
 //! decodes from damaged or arbitrary octets is encoded to what decodes alike.
 
+use epmapper::wire::control::{
+    Counter, CountersRequest, CountersResponse, EntriesRequest, EntriesResponse, Facts, KnownEntry,
+    LeaseRequest, Life, MAX_COUNTER_NAME, NotProbed, Owner, OwnerKind, Probe, ProbeState,
+    RegisterRequest, RegisterResponse, RenewResponse,
+};
 use epmapper::wire::ept::{
     ContextHandle, DeleteRequest, Entry, HandleFreeRequest, HandleFreeResponse, InqObjectResponse,
     InquiryType, InsertRequest, LookupRequest, LookupResponse, MAX_ANNOTATION, MapAuthRequest,
@@ -181,6 +186,42 @@ laws!(
     InqPrincNameResponse,
     inq_princ_name_response()
 );
+
+laws!(register_request, RegisterRequest, register_request());
+laws!(
+    register_response,
+    RegisterResponse,
+    (uuid(), any::<u32>(), status()).prop_map(|(lease, duration_ms, status)| RegisterResponse {
+        lease,
+        duration_ms,
+        status
+    })
+);
+laws!(
+    lease_request,
+    LeaseRequest,
+    uuid().prop_map(|lease| LeaseRequest { lease })
+);
+laws!(
+    renew_response,
+    RenewResponse,
+    (any::<u32>(), status()).prop_map(|(duration_ms, status)| RenewResponse {
+        duration_ms,
+        status
+    })
+);
+laws!(
+    entries_request,
+    EntriesRequest,
+    (any::<u64>(), page()).prop_map(|(after, max_ents)| EntriesRequest { after, max_ents })
+);
+laws!(entries_response, EntriesResponse, entries_response());
+laws!(
+    counters_request,
+    CountersRequest,
+    (0..=256u32).prop_map(|max_counters| CountersRequest { max_counters })
+);
+laws!(counters_response, CountersResponse, counters_response());
 
 /// The last full page that a call may carry, and one entry more.
 #[test]
@@ -423,6 +464,83 @@ fn inq_princ_name_response() -> impl Strategy<Value = InqPrincNameResponse<'stat
         InqPrincNameResponse {
             princ_name_size: princ_name_size.max(princ_name.len() as u32 + 1),
             princ_name,
+            status,
+        }
+    })
+}
+
+/// A registration with a life.
+fn register_request() -> impl Strategy<Value = RegisterRequest<'static>> {
+    let life = any::<(u32, u32)>();
+    (life, uuid(), any::<bool>(), entries()).prop_map(
+        |((life, duration_ms), lease, replace, entries)| RegisterRequest {
+            life: Life(life),
+            duration_ms,
+            lease,
+            replace,
+            entries,
+        },
+    )
+}
+
+/// What a mapper knows of an entry.
+fn facts() -> impl Strategy<Value = Facts> {
+    let owner = any::<(u32, u32, [u8; 16])>().prop_map(|(kind, uid, address)| Owner {
+        kind: OwnerKind(kind),
+        uid,
+        address,
+    });
+    let probe = any::<(u32, u32, u32, u32)>().prop_map(|(state, reason, age_ms, failures)| Probe {
+        state: ProbeState(state),
+        reason: NotProbed(reason),
+        age_ms,
+        failures,
+    });
+    let numbers = any::<(u64, u64, u32, u32, u32)>();
+    (numbers, uuid(), owner, probe).prop_map(
+        |((number, age_seconds, life, pid, left_ms), lease, owner, probe)| Facts {
+            number,
+            age_seconds,
+            lease,
+            owner,
+            life: Life(life),
+            pid,
+            left_ms,
+            probe,
+        },
+    )
+}
+
+/// A page of entries with what the mapper knows of them.
+fn entries_response() -> impl Strategy<Value = EntriesResponse<'static>> {
+    let known = entries().prop_flat_map(|entries| {
+        let facts = vec(facts(), entries.len());
+        (Just(entries), facts)
+    });
+    (any::<u64>(), page(), known, status()).prop_map(
+        |(next, max_ents, (entries, facts), status)| {
+            let known = entries.into_iter().zip(facts);
+            let entries: Vec<_> = known
+                .map(|(entry, facts)| KnownEntry { entry, facts })
+                .collect();
+            EntriesResponse {
+                next,
+                max_ents: max_ents.max(entries.len() as u32),
+                entries,
+                status,
+            }
+        },
+    )
+}
+
+/// What a mapper counts.
+fn counters_response() -> impl Strategy<Value = CountersResponse<'static>> {
+    let counter =
+        (any::<u64>(), text(MAX_COUNTER_NAME)).prop_map(|(value, name)| Counter { value, name });
+    (0..=256u32, vec(counter, 0..8), status()).prop_map(|(most, counters, status)| {
+        CountersResponse {
+            max_counters: most.max(counters.len() as u32),
+            counters,
             status,
         }
     })

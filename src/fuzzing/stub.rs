@@ -1,4 +1,4 @@
-//! Stubs of ept and mgmt, and what the services make of them.
+//! Stubs of ept, mgmt and control, and what the services make of them.
 
 use super::Choices;
 use super::registry::{OBJECTS, some_entry};
@@ -6,6 +6,10 @@ use crate::registry::{
     HandleLimits, Handles, Inquiry, Operation, Position, Registrant, Table, Walk,
 };
 use crate::service::{self, Conversation, Reply};
+use crate::wire::control::{
+    CountersRequest, CountersResponse, EntriesRequest, EntriesResponse, LeaseRequest,
+    RegisterRequest, RegisterResponse, RenewResponse,
+};
 use crate::wire::ept::{
     self, DeleteRequest, HandleFreeRequest, HandleFreeResponse, InqObjectResponse, InsertRequest,
     LookupRequest, LookupResponse, MapAuthRequest, MapRequest, MapResponse, MgmtDeleteRequest,
@@ -21,8 +25,8 @@ use std::net::Ipv4Addr;
 use std::time::Instant;
 use uuid::Uuid;
 
-/// Target `ept_stub`: every request and response of ept and mgmt, and what the
-/// services make of it, in NDR 2.0 of both byte orders and in NDR64.
+/// Target `ept_stub`: every request and response of ept, mgmt and control, and
+/// what the services make of it, in NDR 2.0 of both byte orders and in NDR64.
 pub fn ept_stub(octets: &[u8]) {
     for (order, syntax) in [
         (ByteOrder::Little, TransferSyntax::Ndr),
@@ -82,7 +86,15 @@ fn check_stubs(stub: Input) {
         IsServerListeningResponse,
         StopServerListeningResponse,
         InqPrincNameRequest,
-        InqPrincNameResponse
+        InqPrincNameResponse,
+        RegisterRequest,
+        RegisterResponse,
+        LeaseRequest,
+        RenewResponse,
+        EntriesRequest,
+        EntriesResponse,
+        CountersRequest,
+        CountersResponse
     );
     if let Ok(response) = LookupResponse::decode(stub) {
         assert!(response.entries.len() <= ept::MAX_ENTRIES as usize);

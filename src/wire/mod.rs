@@ -6,6 +6,7 @@
 //! allocated before its count was checked against what is left.
 
 pub mod binding;
+pub mod control;
 pub mod drep;
 pub mod ept;
 pub mod input;

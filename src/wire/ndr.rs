@@ -213,6 +213,17 @@ pub fn u32<'a>(name: &'static str) -> impl FnMut(Input<'a>) -> Parsed<'a, u32> {
     }
 }
 
+/// Reads a `hyper`: a u64 aligned to 8, in NDR 2.0 too.
+///
+/// # Source
+/// C706 14.2.2.
+pub fn u64<'a>(name: &'static str) -> impl FnMut(Input<'a>) -> Parsed<'a, u64> {
+    move |i| {
+        let (i, ()) = align(name, 8)(i)?;
+        input::u64(name)(i)
+    }
+}
+
 /// Reads an aligned u32 that is at most `limit`.
 pub fn u32_within<'a>(name: &'static str, limit: u32) -> impl FnMut(Input<'a>) -> Parsed<'a, u32> {
     move |at| {
@@ -471,6 +482,12 @@ pub fn put_u16(out: &mut Output, value: u16) {
 pub fn put_u32(out: &mut Output, value: u32) {
     out.align(4);
     out.u32(value);
+}
+
+/// Writes a `hyper`.
+pub fn put_u64(out: &mut Output, value: u64) {
+    out.align(8);
+    out.u64(value);
 }
 
 /// Writes a `boolean32`.

@@ -29,6 +29,9 @@ impl SyntaxId {
     /// Remote management (C706 appendix Q).
     pub const MGMT: Self = Self::new(uuid!("afa8bd80-7d8a-11c9-bef4-08002b102989"), 1, 0);
 
+    /// The control interface, this package's own (docs/control.md).
+    pub const CONTROL: Self = Self::new(uuid!("6a5f1c1e-7d0b-4c55-9a63-65706d617001"), 1, 0);
+
     /// An identifier of its parts.
     pub const fn new(uuid: Uuid, major: u16, minor: u16) -> Self {
         SyntaxId { uuid, major, minor }

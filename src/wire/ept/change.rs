@@ -110,14 +110,14 @@ impl<'a> MgmtDeleteRequest<'a> {
 }
 
 /// Reads num_ents, the conformant array's count, the entries and their towers.
-fn counted_entries(i: Input<'_>) -> Parsed<'_, Vec<Entry<'_>>> {
+pub(in crate::wire) fn counted_entries(i: Input<'_>) -> Parsed<'_, Vec<Entry<'_>>> {
     let (i, num_ents) = ndr::u32_within("num_ents", MAX_ENTRIES)(i)?;
     let (i, ()) = ndr::count_of("entries", num_ents.into())(i)?;
     entries(num_ents.into())(i)
 }
 
 /// Writes what [`counted_entries`] reads.
-fn put_counted_entries(out: &mut Output, entries: &[Entry]) {
+pub(in crate::wire) fn put_counted_entries(out: &mut Output, entries: &[Entry]) {
     ndr::put_u32(out, entries.len() as u32);
     ndr::put_count(out, entries.len());
     put_entries(out, entries);

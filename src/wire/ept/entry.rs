@@ -62,7 +62,9 @@ impl<'a> Entry<'a> {
 /// # Source
 /// C706 appendix O and 14.3.10 (deferred referents); MS-RPCE 2.2.5.3.4.1. The gap
 /// of the last entry shows only when no tower follows, which nobody sends.
-pub(super) fn entries<'a>(count: u64) -> impl FnMut(Input<'a>) -> Parsed<'a, Vec<Entry<'a>>> {
+pub(in crate::wire) fn entries<'a>(
+    count: u64,
+) -> impl FnMut(Input<'a>) -> Parsed<'a, Vec<Entry<'a>>> {
     move |mut i| {
         let count = ndr::room(i, "entries", count, least_entry(i.syntax()))?;
         let mut entries = Vec::with_capacity(count);
@@ -141,14 +143,17 @@ pub(super) fn tower<'a>(name: &'static str) -> impl FnMut(Input<'a>) -> Parsed<'
 }
 
 /// Writes entries, then their towers.
-pub(super) fn put_entries(out: &mut Output, entries: &[Entry]) {
-    for entry in entries {
+pub(in crate::wire) fn put_entries<'e>(
+    out: &mut Output,
+    entries: impl IntoIterator<Item = &'e Entry<'e>> + Clone,
+) {
+    for entry in entries.clone() {
         ndr::put_uuid(out, &entry.object);
         ndr::put_referent(out, entry.tower.as_ref());
         ndr::put_varying_string(out, &entry.annotation, MAX_ANNOTATION + 1);
         ndr::put_gap(out);
     }
-    for tower in entries.iter().filter_map(Entry::tower_octets) {
+    for tower in entries.into_iter().filter_map(Entry::tower_octets) {
         put_tower(out, tower);
     }
 }

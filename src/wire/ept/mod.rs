@@ -25,6 +25,9 @@ pub use lookup::{LookupRequest, LookupResponse};
 pub use map::{MapRequest, MapResponse};
 pub use map_auth::{MapAuthRequest, MapAuthResponse, Sid};
 
+pub(super) use change::{counted_entries, put_counted_entries};
+pub(super) use entry::{entries, put_entries};
+
 pub use super::ndr::ContextHandle;
 
 use super::input::{DecodeError, Input};
