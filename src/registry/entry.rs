@@ -351,6 +351,9 @@ pub enum RegistryError {
     /// An entry was to end with the caller's process, which cannot be told.
     #[error("the caller's process has ended or cannot be told")]
     NoProcess,
+    /// The caller asks for a life that there is not.
+    #[error("there is no life {0}")]
+    NoSuchLife(u32),
     /// There is no such entry.
     #[error("no such entry")]
     NotRegistered,

@@ -100,6 +100,12 @@ impl Table {
         self.entries.iter().map(|(id, entry)| (*id, entry))
     }
 
+    /// Every entry behind `after`, in insertion order.
+    pub fn behind(&self, after: EntryId) -> impl Iterator<Item = (EntryId, &Entry)> {
+        let behind = self.entries.range((Excluded(after), Unbounded));
+        behind.map(|(id, entry)| (*id, entry))
+    }
+
     /// The entry of that id.
     pub fn get(&self, id: EntryId) -> Option<&Entry> {
         self.entries.get(&id)
@@ -569,6 +575,16 @@ impl EntryId {
     const START: EntryId = EntryId(0);
     /// Behind every entry.
     const END: EntryId = EntryId(u64::MAX);
+
+    /// The entry of this number, as a store kept it.
+    pub fn from_number(number: u64) -> EntryId {
+        EntryId(number)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
 
     /// The number after this one.
     ///

@@ -6,6 +6,7 @@
 
 mod audit;
 mod changes;
+mod control;
 mod queue;
 
 pub use audit::{Counter, Counters, End, TARGET as AUDIT_TARGET};
@@ -21,8 +22,9 @@ use crate::wire::{SyntaxId, TransferSyntax};
 use queue::Queue;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
@@ -72,6 +74,8 @@ pub struct MapperSettings {
     pub refusals_per_second: usize,
     /// Whether an address is one of this host.
     pub is_here: Box<dyn Fn(Ipv4Addr) -> bool + Send + Sync>,
+    /// The shortest and the longest lease.
+    pub leases: RangeInclusive<Duration>,
     /// Whether changes are written to a disk, and answered only then.
     pub is_stored: bool,
 }
@@ -89,6 +93,7 @@ impl MapperSettings {
             changes_per_second: usize::MAX,
             refusals_per_second: 10,
             is_here: Box::new(|address| address.is_loopback() || address.is_unspecified()),
+            leases: Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
             is_stored: false,
         }
     }
@@ -188,6 +193,11 @@ impl Mapper {
     /// The interfaces to serve: ept first, then mgmt.
     pub fn interfaces(self: &Arc<Self>) -> Vec<Arc<dyn Interface>> {
         vec![Arc::new(Ept(self.clone())), Arc::new(Mgmt(self.clone()))]
+    }
+
+    /// The interfaces for callers on this host only: the control interface.
+    pub fn local_interfaces(self: &Arc<Self>) -> Vec<Arc<dyn Interface>> {
+        vec![Arc::new(control::Control(self.clone()))]
     }
 
     /// Reads the registry.

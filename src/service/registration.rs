@@ -330,7 +330,7 @@ pub fn refusal(error: &RegistryError) -> Refusal {
     use RegistryError::*;
     match error {
         Tower(_) | Parts(_) | Trailing(_) | Nil | AnnotationLength(_) | AnnotationNul
-        | Sequence | NoTower | HigherVersion(_) => EptStatus::INVALID_ENTRY.into(),
+        | Sequence | NoTower | HigherVersion(_) | NoSuchLife(_) => EptStatus::INVALID_ENTRY.into(),
         Full { .. } | OwnerFull { .. } | InterfaceFull { .. } | TooLong { .. } => {
             EptStatus::NO_MEMORY.into()
         }
