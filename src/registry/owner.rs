@@ -5,8 +5,9 @@
 //! apart: that comes in as a [`Registrant`].
 
 use super::liveness::{LifeKind, Process};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use uuid::Uuid;
 
 /// Who registered an entry.
@@ -76,7 +77,10 @@ impl Registrant {
     }
 }
 
-/// A network: an address and the length of its prefix in bits.
+/// A network: its first address and the length of its prefix in bits.
+///
+/// An IPv4 address in the form that IPv6 has for it counts as that IPv4
+/// address; otherwise no IPv6 network holds an IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -84,27 +88,53 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network; `None` for a prefix that is too long.
+    /// The network of an address, with a prefix of so many bits; `None` for a
+    /// prefix that the address has no such network of.
     pub fn new(address: IpAddr, prefix: u8) -> Option<Network> {
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        (prefix <= most).then_some(Network { address, prefix })
+        let behind = bits(address).checked_sub(prefix)?;
+        let address = address.to_canonical();
+        let prefix = bits(address).checked_sub(behind)?;
+        let address = first(address, prefix);
+        Some(Network { address, prefix })
+    }
+
+    /// The network of nothing but an address.
+    pub fn of(address: IpAddr) -> Network {
+        let address = address.to_canonical();
+        let prefix = bits(address);
+        Network { address, prefix }
+    }
+
+    /// Its first address.
+    pub fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// Whether `address` is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let differing = u64::from(own.to_bits() ^ other.to_bits());
-                differing >> (32 - self.prefix) == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let differing = own.to_bits() ^ other.to_bits();
-                differing
-                    .checked_shr(128 - u32::from(self.prefix))
-                    .unwrap_or(0)
-                    == 0
-            }
-            _ => false,
+        first(address.to_canonical(), self.prefix) == self.address
+    }
+}
+
+/// How many bits an address has.
+fn bits(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// The address without the bits behind a prefix.
+fn first(address: IpAddr, prefix: u8) -> IpAddr {
+    let behind = u32::from(bits(address).saturating_sub(prefix));
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(behind).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & mask).into()
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(behind).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
         }
     }
 }
@@ -172,9 +202,8 @@ pub struct Terms {
 pub struct Policy {
     /// The first rule that speaks of a caller and an interface decides.
     pub rules: Vec<Rule>,
-    /// Interfaces that only root registers, and whom a rule names them to;
-    /// sorted.
-    pub reserved: Vec<Uuid>,
+    /// Interfaces that only root registers, and whom a rule names them to.
+    pub reserved: BTreeSet<Uuid>,
 }
 
 impl Policy {
@@ -216,6 +245,286 @@ impl Policy {
 
     /// Whether an interface is kept for root and those whom a rule names.
     pub fn is_reserved(&self, interface: Uuid) -> bool {
-        self.reserved.binary_search(&interface).is_ok()
+        self.reserved.contains(&interface)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESERVED: Uuid = Uuid::from_u128(1);
+    const NAMED: Uuid = Uuid::from_u128(2);
+    const OTHER: Uuid = Uuid::from_u128(3);
+
+    /// A policy that reserves `RESERVED`.
+    fn policy(rules: &[Rule]) -> Policy {
+        Policy {
+            rules: rules.to_vec(),
+            reserved: [RESERVED].into(),
+        }
+    }
+
+    /// A local caller.
+    fn user(uid: u32, groups: &[u32]) -> Registrant {
+        Registrant {
+            owner: Owner::User(uid),
+            groups: groups.to_vec(),
+            process: None,
+        }
+    }
+
+    /// A caller from the network.
+    fn at(address: &str) -> Registrant {
+        Registrant::at(address.parse().unwrap())
+    }
+
+    fn network(address: &str, prefix: u8) -> Network {
+        Network::new(address.parse().unwrap(), prefix).unwrap()
+    }
+
+    /// A rule for user 1000.
+    fn rule(interfaces: Option<&[Uuid]>) -> Rule {
+        Rule {
+            interfaces: interfaces.map(<[Uuid]>::to_vec),
+            users: vec![1000],
+            ..Rule::default()
+        }
+    }
+
+    #[test]
+    fn without_rules_root_registers_everything_and_nobody_else_anything() {
+        let policy = policy(&[]);
+        for interface in [RESERVED, OTHER, Uuid::nil()] {
+            let terms = policy.terms(&user(0, &[]), interface).unwrap();
+            assert_eq!(terms.life, LifeKind::Probe);
+            assert!(!terms.foreign_addresses);
+            for nobody in [user(1, &[0]), at("127.0.0.1"), at("::1")] {
+                assert_eq!(policy.terms(&nobody, interface), None);
+                assert!(!policy.may_register(&nobody));
+            }
+        }
+        assert!(policy.may_register(&user(0, &[])));
+    }
+
+    #[test]
+    fn a_rule_without_interfaces_never_covers_a_reserved_one() {
+        let policy = policy(&[rule(None)]);
+        let user = user(1000, &[]);
+        assert!(policy.terms(&user, OTHER).is_some());
+        assert!(policy.terms(&user, Uuid::nil()).is_some());
+        assert_eq!(policy.terms(&user, RESERVED), None);
+    }
+
+    #[test]
+    fn a_reserved_interface_is_for_whom_a_rule_names_it_to() {
+        let policy = policy(&[rule(Some(&[RESERVED, NAMED]))]);
+        let named = user(1000, &[]);
+        assert!(policy.terms(&named, RESERVED).is_some());
+        assert!(policy.terms(&named, NAMED).is_some());
+        assert_eq!(policy.terms(&named, OTHER), None);
+        assert_eq!(policy.terms(&user(1001, &[]), RESERVED), None);
+    }
+
+    #[test]
+    fn a_rule_that_names_no_interface_or_nobody_allows_nothing() {
+        let nobody = Rule {
+            users: Vec::new(),
+            ..rule(None)
+        };
+        let policy = policy(&[rule(Some(&[])), nobody]);
+        for caller in [user(1000, &[1000]), at("192.0.2.1")] {
+            assert_eq!(policy.terms(&caller, OTHER), None);
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_speaks_of_caller_and_interface_decides() {
+        let first = Rule {
+            life: LifeKind::Process,
+            ..rule(Some(&[NAMED]))
+        };
+        let second = Rule {
+            foreign_addresses: true,
+            ..rule(None)
+        };
+        let policy = policy(&[first.clone(), second.clone(), first]);
+        let terms = |interface| policy.terms(&user(1000, &[]), interface);
+        let [named, other] = [NAMED, OTHER].map(|interface| terms(interface).unwrap());
+        assert_eq!(
+            (named.life, named.foreign_addresses),
+            (LifeKind::Process, false)
+        );
+        assert_eq!(
+            (other.life, other.foreign_addresses),
+            (LifeKind::Probe, true)
+        );
+    }
+
+    #[test]
+    fn a_rule_speaks_of_root_as_of_others_and_root_needs_none() {
+        let of_root = Rule {
+            users: vec![0],
+            life: LifeKind::Process,
+            foreign_addresses: true,
+            ..rule(Some(&[NAMED]))
+        };
+        let policy = policy(&[of_root]);
+        let life = |interface| policy.terms(&user(0, &[]), interface).unwrap().life;
+        assert_eq!(life(NAMED), LifeKind::Process);
+        assert_eq!(life(RESERVED), LifeKind::Probe);
+    }
+
+    #[test]
+    fn a_local_caller_is_known_by_user_or_any_group_and_by_no_network() {
+        let everybody = Rule {
+            users: vec![1000],
+            groups: vec![4, 1001],
+            networks: vec![network("0.0.0.0", 0), network("::", 0)],
+            ..Rule::default()
+        };
+        let policy = policy(&[everybody]);
+        for (caller, allowed) in [
+            (user(1000, &[]), true),
+            (user(1, &[7, 4]), true),
+            (user(1001, &[1000]), false),
+            (user(4, &[5]), false),
+        ] {
+            assert_eq!(
+                policy.terms(&caller, OTHER).is_some(),
+                allowed,
+                "{caller:?}"
+            );
+            assert_eq!(policy.may_register(&caller), allowed, "{caller:?}");
+        }
+    }
+
+    #[test]
+    fn a_caller_over_the_network_is_known_by_address_alone() {
+        let local = Rule {
+            users: vec![0],
+            groups: vec![0],
+            ..Rule::default()
+        };
+        let remote = Rule {
+            networks: vec![network("192.0.2.0", 24), network("2001:db8::", 32)],
+            ..Rule::default()
+        };
+        let policy = policy(&[local, remote]);
+        for (address, allowed) in [
+            ("192.0.2.255", true),
+            ("::ffff:192.0.2.1", true),
+            ("192.0.3.0", false),
+            ("2001:db8:ffff::1", true),
+            ("2001:db9::", false),
+            ("127.0.0.1", false),
+        ] {
+            assert_eq!(
+                policy.terms(&at(address), OTHER).is_some(),
+                allowed,
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_caller_is_one_owner_in_both_forms_of_its_address() {
+        assert_eq!(at("::ffff:192.0.2.1").owner, at("192.0.2.1").owner);
+    }
+
+    #[test]
+    fn a_network_ends_where_its_prefix_says() {
+        let holds = |network: Network, address: &str| network.contains(address.parse().unwrap());
+        for (network, inside, outside) in [
+            (network("10.0.0.0", 0), "255.255.255.255", "::"),
+            (network("10.1.2.3", 8), "10.255.0.0", "11.0.0.0"),
+            (network("10.1.2.2", 31), "10.1.2.3", "10.1.2.4"),
+            (network("10.1.2.3", 32), "10.1.2.3", "10.1.2.2"),
+            (network("::", 0), "ffff::", "0.0.0.0"),
+            (
+                network("2001:db8::", 33),
+                "2001:db8:7fff::",
+                "2001:db8:8000::",
+            ),
+            (network("::1", 128), "::1", "::"),
+            (Network::of("::1".parse().unwrap()), "::1", "::2"),
+            (
+                Network::of("10.0.0.1".parse().unwrap()),
+                "10.0.0.1",
+                "10.0.0.2",
+            ),
+        ] {
+            assert!(holds(network, inside), "{network} {inside}");
+            assert!(!holds(network, outside), "{network} {outside}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_network_in_the_form_of_ipv6_is_that_ipv4_network() {
+        let mapped = network("::ffff:192.0.2.0", 120);
+        assert_eq!(mapped, network("192.0.2.0", 24));
+        assert!(mapped.contains("192.0.2.9".parse().unwrap()));
+        assert!(mapped.contains("::ffff:192.0.2.9".parse().unwrap()));
+        assert_eq!(network("::ffff:0:0", 96), network("0.0.0.0", 0));
+        assert_eq!(
+            Network::of("::ffff:10.0.0.1".parse().unwrap()),
+            network("10.0.0.1", 32)
+        );
+    }
+
+    #[test]
+    fn a_prefix_has_no_more_bits_than_its_address() {
+        for (address, prefix) in [("10.0.0.0", 33), ("::", 129), ("::ffff:10.0.0.0", 95)] {
+            assert_eq!(
+                Network::new(address.parse().unwrap(), prefix),
+                None,
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn exclusive_is_what_an_exclusive_rule_covers_whoever_asks() {
+        let exclusive = |interfaces| Rule {
+            exclusive: true,
+            ..rule(interfaces)
+        };
+        let named = policy(&[rule(None), exclusive(Some(&[NAMED, RESERVED]))]);
+        let all = policy(&[exclusive(None)]);
+        for (interface, by_name, in_all) in [
+            (NAMED, true, true),
+            (RESERVED, true, false),
+            (OTHER, false, true),
+        ] {
+            assert_eq!(named.is_exclusive(interface), by_name);
+            assert_eq!(all.is_exclusive(interface), in_all);
+        }
+        assert!(!policy(&[rule(None)]).is_exclusive(OTHER));
+    }
+
+    #[test]
+    fn an_owner_changes_its_own_and_root_what_registrants_own() {
+        let address = "192.0.2.1".parse().unwrap();
+        let [mapper, configuration, user, host] = [
+            Owner::Mapper,
+            Owner::Configuration,
+            Owner::User(1000),
+            Owner::Host(address),
+        ];
+        for (one, other, may) in [
+            (user, user, true),
+            (host, host, true),
+            (Owner::ROOT, user, true),
+            (Owner::ROOT, host, true),
+            (Owner::ROOT, configuration, false),
+            (Owner::ROOT, mapper, false),
+            (user, Owner::ROOT, false),
+            (user, Owner::User(1001), false),
+            (user, host, false),
+            (host, user, false),
+            (host, configuration, false),
+        ] {
+            assert_eq!(one.may_change(other), may, "{one} {other}");
+        }
     }
 }

@@ -9,8 +9,8 @@
 //!
 //! Sources: `MS-*`, Microsoft's open specifications; `C706` and `DCE`, the standard
 //! and its reference implementation; `HSC`, Marchand, "Windows network services
-//! internals"; `Windows`, the annotation that a Windows mapper shows; the others are
-//! programs that list the interface.
+//! internals"; `Windows`, the annotation that a Windows mapper shows; `CVE-*`, public
+//! reports of a flaw; the others are programs that list the interface.
 
 use self::Group::{Dce, Other, Samba, Windows};
 use super::syntax::SyntaxId;
@@ -315,6 +315,7 @@ const KNOWN: &[Known] = &[
     known(uuid!("b9e79e60-3d52-11ce-aaa1-00006901293f"), Some((0, 2)), "irot", "COM running object table, local", Windows, "Samba"),
     known(uuid!("bb8b98e8-84dd-45e7-9f34-c3fb6155eeed"), Some((1, 0)), "vaultsvc", "credential vault", Windows, "impacket"),
     known(uuid!("bde95fdf-eee0-45de-9e12-e5a61cd0d4fe"), Some((1, 0)), "rcmpublic", "terminal services, connections", Windows, "MS-TSTS"),
+    known(uuid!("be7f785e-0e3a-4ab7-91de-7e46e443be29"), Some((0, 0)), "storsvc", "storage service", Windows, "CVE-2019-0569"),
     known(uuid!("bf09192c-ed60-4928-9dff-d0d7bcb03ed8"), Some((1, 0)), "winbind", "winbind, between its parts", Samba, "Samba"),
     known(uuid!("bfca1238-628a-11c9-a073-08002b0dea7a"), Some((1, 0)), "dtsprovider", "DCE time provider", Dce, "Wireshark"),
     known(uuid!("c100beab-d33a-4a4b-bf23-bbef4663d017"), Some((1, 0)), "wcncsvc", "Windows Connect Now", Windows, "impacket"),
