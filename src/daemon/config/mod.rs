@@ -10,6 +10,7 @@ mod file;
 mod listener;
 mod mistake;
 mod read;
+mod value;
 
 pub use endpoint::Endpoint;
 pub use listener::{DEFAULT_LISTEN, ListenerError, listener};
