@@ -39,6 +39,21 @@ pub struct Limits {
     pub lookup_life: Duration,
     /// Entries of the registry.
     pub entries: usize,
+    /// Entries that one owner registers.
+    pub entries_per_owner: usize,
+    /// Entries of one interface that are registered by calls.
+    pub entries_per_interface: usize,
+    /// Octets of the tower and the annotation of an entry that is registered by
+    /// a call.
+    pub entry_octets: usize,
+    /// Entries that one owner may insert, delete or renew in a second.
+    pub changes_per_second: usize,
+    /// Refused changes of one caller that are logged one by one in a second.
+    pub refusals_per_second: usize,
+    /// The shortest time that a lease may last.
+    pub shortest_lease: Duration,
+    /// The longest time that a lease may last.
+    pub longest_lease: Duration,
 }
 
 impl Default for Limits {
@@ -58,6 +73,13 @@ impl Default for Limits {
             lookup_handles: 32,
             lookup_life: Duration::from_secs(10 * 60),
             entries: 1_000_000,
+            entries_per_owner: 100_000,
+            entries_per_interface: 100_000,
+            entry_octets: 4096,
+            changes_per_second: 1000,
+            refusals_per_second: 10,
+            shortest_lease: Duration::from_secs(1),
+            longest_lease: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -72,6 +72,20 @@ pub struct LimitsTable {
     pub lookup_life: Period,
     /// Entries of the registry.
     pub entries: Count,
+    /// Entries of one owner.
+    pub entries_per_owner: Count,
+    /// Registered entries of one interface.
+    pub entries_per_interface: Count,
+    /// Octets of a registered entry.
+    pub entry_octets: Count,
+    /// Entries that one owner changes.
+    pub changes_per_second: Count,
+    /// Refused changes of one caller that are logged one by one.
+    pub refusals_per_second: Count,
+    /// At least.
+    pub shortest_lease: Period,
+    /// At most.
+    pub longest_lease: Period,
 }
 
 impl Default for LimitsTable {
@@ -99,6 +113,13 @@ impl From<Limits> for LimitsTable {
             lookup_handles: count(limits.lookup_handles),
             lookup_life: Period(limits.lookup_life),
             entries: count(limits.entries),
+            entries_per_owner: count(limits.entries_per_owner),
+            entries_per_interface: count(limits.entries_per_interface),
+            entry_octets: count(limits.entry_octets),
+            changes_per_second: count(limits.changes_per_second),
+            refusals_per_second: count(limits.refusals_per_second),
+            shortest_lease: Period(limits.shortest_lease),
+            longest_lease: Period(limits.longest_lease),
         }
     }
 }
@@ -120,6 +141,13 @@ impl From<LimitsTable> for Limits {
             lookup_handles: table.lookup_handles.get(),
             lookup_life: table.lookup_life.0,
             entries: table.entries.get(),
+            entries_per_owner: table.entries_per_owner.get(),
+            entries_per_interface: table.entries_per_interface.get(),
+            entry_octets: table.entry_octets.get(),
+            changes_per_second: table.changes_per_second.get(),
+            refusals_per_second: table.refusals_per_second.get(),
+            shortest_lease: table.shortest_lease.0,
+            longest_lease: table.longest_lease.0,
         }
     }
 }

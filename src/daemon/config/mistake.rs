@@ -158,6 +158,17 @@ pub enum Problem {
     /// One entry more than the limit leaves room for.
     #[error("does not fit: `limits.entries` is {0}, the mapper's own entry among them; raise it")]
     Entries(usize),
+    /// More entries for one owner than for all.
+    #[error("above `limits.entries`, which is {0} and strikes first")]
+    EntriesPerOwner(usize),
+    /// No lease could be as long as it has to be.
+    #[error("the longest lease, {longest}, is shorter than the shortest, {shortest}")]
+    Leases {
+        /// The shortest.
+        shortest: String,
+        /// The longest.
+        longest: String,
+    },
     /// Not a conversation.
     #[error("`{0}` is not a conversation: write \"windows\", \"samba\" or \"dce\"")]
     Conversation(String),

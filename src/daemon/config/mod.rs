@@ -324,6 +324,33 @@ mod tests {
     }
 
     #[test]
+    fn limits_that_make_each_other_useless_are_told() {
+        let error = |text: &str| {
+            let error = Config::parse(Path::new("f"), text).unwrap_err();
+            error.to_string()
+        };
+        assert_eq!(
+            error("[limits]\nshortest_lease = \"2m\"\nlongest_lease = \"90s\""),
+            "f:3: limits.longest_lease: the longest lease, 90s, is shorter than the shortest, 2m"
+        );
+        assert_eq!(
+            error("[limits]\nshortest_lease = \"48h\""),
+            "f:2: limits.shortest_lease: the longest lease, 24h, is shorter than the shortest, 48h"
+        );
+        let doubts = |text: &str| {
+            let loaded = Config::parse(Path::new("f"), text).unwrap();
+            let doubts = loaded.doubts.iter().map(ToString::to_string);
+            doubts.collect::<Vec<_>>()
+        };
+        // Whoever lowers the whole has not said more of a part.
+        assert_eq!(doubts("[limits]\nentries = 5"), [""; 0]);
+        assert_eq!(
+            doubts("[limits]\nentries = 5\nentries_per_owner = 6"),
+            ["f:3: limits.entries_per_owner: above `limits.entries`, which is 5 and strikes first"]
+        );
+    }
+
+    #[test]
     fn an_entry_said_twice_is_kept_once_and_told() {
         let endpoint = "[[endpoint]]\ninterface = \"12345778-1234-abcd-ef00-0123456789ac\"\nversion = \"1.0\"\nbindings = [\"ncacn_ip_tcp:[1]\"]\n";
         let text = endpoint.repeat(2);

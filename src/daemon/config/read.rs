@@ -4,6 +4,7 @@ use super::endpoint::Endpoint;
 use super::file::{File, LimitsTable, Text};
 use super::listener::listener;
 use super::mistake::{Problem, line};
+use super::value::Period;
 use super::{CONVERSATIONS, Config, TRANSFER_SYNTAXES, by_name};
 use crate::registry::Entry;
 use crate::server::Limits;
@@ -52,9 +53,7 @@ impl<'t> Reader<'t> {
         let limits = table.remove("limits");
         let endpoints = table.remove("endpoint");
         let file: File = self.keys(Spanned::new(0..0, DeValue::Table(table)));
-        let limits: Limits = limits
-            .map_or_else(LimitsTable::default, |value| self.keys(value))
-            .into();
+        let limits = self.limits(limits);
         self.most_entries = limits.entries;
         let endpoints = endpoints.map_or_else(Vec::new, |value| self.endpoints(value));
         Some(Config {
@@ -67,6 +66,28 @@ impl<'t> Reader<'t> {
             limits,
             endpoints,
         })
+    }
+
+    /// The limits, none of which makes another one useless.
+    fn limits(&mut self, written: Option<Spanned<DeValue>>) -> Limits {
+        let place = |keys: &[&str]| place(written.as_ref(), keys);
+        let [leases, owner] = [
+            place(&["longest_lease", "shortest_lease"]),
+            place(&["entries_per_owner"]),
+        ];
+        let table = written.map_or_else(LimitsTable::default, |value| self.keys(value));
+        let limits = Limits::from(table);
+        if limits.shortest_lease > limits.longest_lease {
+            let [shortest, longest] =
+                [limits.shortest_lease, limits.longest_lease].map(Period::text);
+            let problem = Problem::Leases { shortest, longest };
+            self.mistakes.extend(leases.map(|span| (span, problem)));
+        }
+        if limits.entries_per_owner > limits.entries {
+            let problem = Problem::EntriesPerOwner(limits.entries);
+            self.doubts.extend(owner.map(|span| (span, problem)));
+        }
+        limits
     }
 
     /// The listeners; with an empty list the daemon would do nothing.
@@ -195,6 +216,14 @@ impl<'t> Reader<'t> {
         };
         result.map_err(note).ok()
     }
+}
+
+/// Where the first of some keys of a table that is written has its value.
+fn place(table: Option<&Spanned<DeValue>>, keys: &[&str]) -> Option<Span> {
+    let DeValue::Table(table) = table?.get_ref() else {
+        return None;
+    };
+    keys.iter().find_map(|key| Some(table.get(*key)?.span()))
 }
 
 /// How messages of serde and toml begin, and the same in the words of TOML.

@@ -19,6 +19,13 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The units of a period and their milliseconds, largest first.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
+impl Period {
+    /// A length of time as it is written.
+    pub fn text(period: Duration) -> String {
+        Period(period).into()
+    }
+}
+
 impl TryFrom<String> for Period {
     type Error = String;
 
