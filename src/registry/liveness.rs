@@ -35,7 +35,7 @@ pub enum LifeKind {
 
 impl LifeKind {
     /// Its name in configuration and status.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             LifeKind::Permanent => "permanent",
             LifeKind::Process => "process",

@@ -162,7 +162,7 @@ fn interface(text: &str) -> Result<Uuid, Problem> {
 }
 
 /// A UUID.
-fn uuid_of(text: &str) -> Result<Uuid, Problem> {
+pub fn uuid_of(text: &str) -> Result<Uuid, Problem> {
     Uuid::parse_str(text).map_err(|cause| Problem::Uuid {
         text: text.to_owned(),
         cause,
@@ -178,7 +178,7 @@ fn version(text: &str) -> Result<(u16, u16), Problem> {
 }
 
 /// Digits alone, where `parse` would take a sign.
-fn number(text: &str) -> Option<u16> {
+pub fn number(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|octet| octet.is_ascii_digit());
     text.parse().ok().filter(|_| digits)
 }

@@ -4,7 +4,8 @@
 //! (a count, a duration, one of some words) is checked by serde; what has a
 //! meaning beyond that stays text with its place, for `super::read`.
 
-use super::value::{Count, Period};
+use super::settings::ProbeSettings;
+use super::value::{Count, Mode, Period, Who};
 use crate::daemon::log::{LogFormat, LogLevel};
 use crate::server::Limits;
 use serde::{Deserialize, Serialize};
@@ -29,12 +30,31 @@ pub struct File {
     /// Who to become once it listens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<Text>,
+    /// Who may connect to local sockets.
+    pub socket_mode: Mode,
+    /// The group of local sockets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_group: Option<Spanned<Who>>,
+    /// Where registrations are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Text>,
     /// Least important events to log.
     pub log_level: LogLevel,
     /// Form of log lines.
     pub log_format: LogFormat,
+    /// Interfaces that need a rule by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Vec<Text>>,
+    /// Interfaces that do not, though a group has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreserved: Vec<Text>,
     /// How much is too much.
     pub limits: LimitsTable,
+    /// How servers are asked whether they are there.
+    pub probe: ProbeTable,
+    /// Who may register what.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub register: Vec<RegisterTable>,
     /// What is registered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub endpoint: Vec<EndpointTable>,
@@ -149,6 +169,87 @@ impl From<LimitsTable> for Limits {
             shortest_lease: table.shortest_lease.0,
             longest_lease: table.longest_lease.0,
         }
+    }
+}
+
+/// `[probe]`; what each is for is told in `ProbeSettings`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct ProbeTable {
+    /// From one probe to the next.
+    pub interval: Period,
+    /// Of one probe.
+    pub timeout: Period,
+    /// In a row, until a server is gone.
+    pub failures: Count,
+    /// Probes under way.
+    pub at_once: Count,
+    /// Whether other hosts are asked.
+    pub foreign: bool,
+}
+
+impl Default for ProbeTable {
+    fn default() -> Self {
+        ProbeSettings::default().into()
+    }
+}
+
+impl From<ProbeSettings> for ProbeTable {
+    fn from(settings: ProbeSettings) -> Self {
+        let count = |count| Count::new(count).unwrap_or(Count::MIN);
+        ProbeTable {
+            interval: Period(settings.interval),
+            timeout: Period(settings.timeout),
+            failures: count(settings.failures),
+            at_once: count(settings.at_once),
+            foreign: settings.foreign,
+        }
+    }
+}
+
+impl From<ProbeTable> for ProbeSettings {
+    fn from(table: ProbeTable) -> Self {
+        ProbeSettings {
+            interval: table.interval.0,
+            timeout: table.timeout.0,
+            failures: table.failures.get(),
+            at_once: table.at_once.get(),
+            foreign: table.foreign,
+        }
+    }
+}
+
+/// One `[[register]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct RegisterTable {
+    /// Names and UUIDs of interfaces, names of groups of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interfaces: Option<Spanned<Vec<Text>>>,
+    /// Local users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<Spanned<Vec<Spanned<Who>>>>,
+    /// Local groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Spanned<Vec<Spanned<Who>>>>,
+    /// Addresses of callers over TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Spanned<Vec<Text>>>,
+    /// How entries end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub life: Option<Text>,
+    /// Whether other hosts' addresses are taken.
+    #[serde(default)]
+    pub foreign_addresses: bool,
+    /// Whether the first registrant of an interface keeps it.
+    #[serde(default)]
+    pub exclusive: bool,
+}
+
+impl RegisterTable {
+    /// Whether it says of no caller that it is meant.
+    pub fn names_nobody(&self) -> bool {
+        self.users.is_none() && self.groups.is_none() && self.networks.is_none()
     }
 }
 

@@ -1,10 +1,11 @@
 //! What can be wrong with a configuration, and where.
 
 use super::listener::ListenerError;
-use crate::registry::RegistryError;
+use crate::registry::{Network, RegistryError};
 use crate::wire::SyntaxId;
 use crate::wire::binding::BindingError;
 use crate::wire::ept::MAX_ANNOTATION;
+use nix::errno::Errno;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -169,6 +170,88 @@ pub enum Problem {
         /// The longest.
         longest: String,
     },
+    /// Not a table array.
+    #[error("a rule is written as a table under [[register]]")]
+    NotRules,
+    /// A rule that is for nobody.
+    #[error("names nobody: write `users`, `groups` or `networks`")]
+    Nobody,
+    /// A list that allows nothing.
+    #[error("an empty list; leave the key out")]
+    EmptyList,
+    /// A rule's empty list of interfaces.
+    #[error("names no interface; leave it out for all that are not reserved")]
+    NoInterface,
+    /// Neither interface nor group of interfaces.
+    #[error(
+        "`{0}` is no interface: write a UUID, the name of a known one, or \"windows\", \"samba\" or \"dce\""
+    )]
+    Interface(String),
+    /// An exception from nothing.
+    #[error("`{0}` is not reserved; it needs no exception")]
+    NotReserved(String),
+    /// A user or group that this host does not have.
+    #[error("there is no {kind} `{name}` on this host; write a {kind} of it, or an id")]
+    UnknownId {
+        /// User or group.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// An id that was looked up as a name.
+    #[error("there is no {kind} `{name}` on this host; write an id without quotes")]
+    QuotedId {
+        /// User or group.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The system's database does not answer.
+    #[error("the {kind} `{name}` cannot be looked up: {cause}; an id needs no look")]
+    IdLookup {
+        /// User or group.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// What the system says.
+        cause: Errno,
+    },
+    /// Not a network.
+    #[error("`{0}` is not a network: write an address, or \"192.0.2.0/24\" and the like")]
+    Network(String),
+    /// An address inside of a network.
+    #[error("`{text}` has bits behind its prefix; write `{network}`, or the address alone")]
+    NetworkBits {
+        /// The value.
+        text: String,
+        /// The network that it is in.
+        network: Network,
+    },
+    /// Not a life.
+    #[error("`{0}` is not a life: write \"probe\" or \"process\"")]
+    Life(String),
+    /// A lease that nobody renews.
+    #[error("only a registrant that asks for a lease renews it; write \"probe\" or \"process\"")]
+    LeaseByRule,
+    /// What only the configuration has.
+    #[error("what nothing ends is written under [[endpoint]]; write \"probe\" or \"process\"")]
+    PermanentByRule,
+    /// A process of callers who have none here.
+    #[error(
+        "callers over the network have no process on this host; give `networks` a rule of their own"
+    )]
+    ProcessOfNetwork,
+    /// A probe that would run into the next.
+    #[error("the timeout of {timeout} is longer than the interval of {interval}")]
+    ProbeTimeout {
+        /// Of one probe.
+        timeout: String,
+        /// From one probe to the next.
+        interval: String,
+    },
+    /// Not a place for the state.
+    #[error("`{0}` is not the full path of a file; write one, or \"none\" to keep nothing")]
+    State(String),
     /// Not a conversation.
     #[error("`{0}` is not a conversation: write \"windows\", \"samba\" or \"dce\"")]
     Conversation(String),

@@ -2,32 +2,38 @@
 //!
 //! A `Config` that exists is right: every listener can be bound, every endpoint
 //! makes entries that the registry takes. All that is wrong with a file is told
-//! at once, as far as its form allows, by file, line and key. What depends on
-//! this host (addresses, users) is not looked at here.
+//! at once, as far as its form allows, by file, line and key. Of this host only
+//! its users and groups are looked at, where rules and sockets name some; its
+//! addresses, files and the user to become are not.
 
 mod endpoint;
 mod file;
 mod listener;
 mod mistake;
 mod read;
+mod register;
+mod settings;
 mod value;
 
 pub use endpoint::Endpoint;
 pub use listener::{DEFAULT_LISTEN, ListenerError, listener};
 pub use mistake::{ConfigError, Mistake};
+pub use settings::{ProbeSettings, SocketSettings};
 
 use super::args::Args;
 use super::log::{LogFormat, LogLevel};
-use crate::registry::Entry;
+use crate::registry::{Entry, Policy};
 use crate::server::Limits;
 use crate::service::Conversation;
 use crate::wire::TransferSyntax;
 use crate::wire::binding::Binding;
-use file::{File, Text};
+use file::{File, RegisterTable, Text};
 use mistake::{Problem, Source};
 use read::{Reader, Span};
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
+use value::{Mode, Who};
 
 /// The most mistakes that are told of one file.
 const MOST_TOLD: usize = 20;
@@ -45,8 +51,11 @@ const TRANSFER_SYNTAXES: [(&str, TransferSyntax); 2] = [
     ("ndr64", TransferSyntax::Ndr64),
 ];
 
+/// What `state` says for no file.
+const NO_STATE: &str = "none";
+
 /// What the daemon is to do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen; empty when nobody said.
     pub listen: Vec<Binding>,
@@ -57,14 +66,37 @@ pub struct Config {
     pub transfer_syntax: Option<TransferSyntax>,
     /// Who to become once it listens.
     pub user: Option<String>,
+    /// How local sockets are made.
+    pub socket: SocketSettings,
+    /// The file that registrations are kept in, if they are.
+    pub state: Option<PathBuf>,
     /// Least important events to log.
     pub log_level: LogLevel,
     /// Form of log lines.
     pub log_format: LogFormat,
+    /// Who may register what.
+    pub policy: Policy,
     /// How much is too much.
     pub limits: Limits,
+    /// How servers are asked whether they are there.
+    pub probe: ProbeSettings,
     /// What is registered.
     pub endpoints: Vec<Endpoint>,
+    /// What of the above has other words than its values.
+    written: Written,
+}
+
+/// Texts that the configuration is shown with.
+#[derive(Clone, Debug)]
+struct Written {
+    /// The group of local sockets.
+    socket_group: Option<Spanned<Who>>,
+    /// Reserved interfaces and groups of them.
+    reserved: Vec<Text>,
+    /// Exceptions.
+    unreserved: Vec<Text>,
+    /// The rules.
+    register: Vec<RegisterTable>,
 }
 
 /// A configuration and what is odd about it.
@@ -157,6 +189,12 @@ impl Config {
         Ok(format!("# listen = [{default}]\n{table}"))
     }
 
+    /// Where registrations are kept, as it is written; it came from a text.
+    fn state_text(&self) -> Cow<'_, str> {
+        let path = self.state.as_deref();
+        path.map_or(NO_STATE.into(), Path::to_string_lossy)
+    }
+
     /// The keys, those of tables joined by a dot, whose values differ; the
     /// endpoints are not compared.
     pub fn changed_keys(&self, other: &Config) -> Vec<String> {
@@ -186,9 +224,16 @@ impl Config {
             )
             .map(written),
             user: self.user.as_ref().map(written),
+            socket_mode: Mode(self.socket.mode),
+            socket_group: self.written.socket_group.clone(),
+            state: Some(written(self.state_text())),
             log_level: self.log_level,
             log_format: self.log_format,
+            reserved: Some(self.written.reserved.clone()),
+            unreserved: self.written.unreserved.clone(),
             limits: self.limits.clone().into(),
+            probe: self.probe.into(),
+            register: self.written.register.clone(),
             endpoint: endpoint.collect(),
         }
     }
@@ -259,6 +304,7 @@ fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> Option<&'sta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn parse(text: &str) -> Config {
         Config::parse(Path::new("f"), text).unwrap().config
@@ -270,8 +316,114 @@ mod tests {
         let loaded = Config::parse(Path::new("docs/example.toml"), text).unwrap();
         assert_eq!(loaded.doubts, []);
         assert_eq!(loaded.config.entries().len(), 5 * 2 + 1 + 1);
-        let changed = Config::default().changed_keys(&loaded.config);
+        let changed = parse("").changed_keys(&loaded.config);
         assert_eq!(changed, ["listen"], "the example writes it out");
+    }
+
+    #[test]
+    fn what_the_example_only_shows_is_right_as_well() {
+        let text = include_str!("../../../docs/example.toml");
+        let shown = |line: &str| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
+            _ => format!("{line}\n"),
+        };
+        let shown: String = text.lines().map(shown).collect();
+        let loaded = Config::parse(Path::new("docs/example.toml"), &shown).unwrap();
+        assert_eq!(loaded.doubts, []);
+        assert_eq!(loaded.config.policy.rules.len(), 3);
+        assert_eq!(
+            parse(text).changed_keys(&loaded.config),
+            ["register", "socket_group", "unreserved", "user"]
+        );
+    }
+
+    /// Every setting of registration, none as by default.
+    const REGISTRATION: &str = "socket_mode = \"0660\"\nsocket_group = \"root\"\n\
+        state = \"none\"\nreserved = [\"dce\", \"samr\"]\nunreserved = [\"mgmt\"]\n\
+        [probe]\ninterval = \"90s\"\ntimeout = \"7s\"\nfailures = 5\nat_once = 9\nforeign = true\n\
+        [[register]]\ninterfaces = [\"SAMR\"]\nusers = [\"root\", 1]\ngroups = [4]\nlife = \"process\"\n\
+        [[register]]\nnetworks = [\"127.0.0.1\"]\nforeign_addresses = true\nexclusive = true\n";
+
+    #[test]
+    fn settings_of_registration_come_as_plain_values() {
+        let Config {
+            socket,
+            state,
+            probe,
+            policy,
+            ..
+        } = parse(REGISTRATION);
+        let (mode, group) = (0o660, Some(0));
+        assert_eq!((socket, state), (SocketSettings { mode, group }, None));
+        let expected = ProbeSettings {
+            interval: Duration::from_secs(90),
+            timeout: Duration::from_secs(7),
+            failures: 5,
+            at_once: 9,
+            foreign: true,
+        };
+        assert_eq!(probe, expected);
+        assert_eq!(policy.rules.len(), 2);
+    }
+
+    #[test]
+    fn registration_is_as_by_default_when_nothing_is_said() {
+        let config = parse("");
+        assert_eq!(config.socket, SocketSettings::default());
+        assert_eq!(config.probe, ProbeSettings::default());
+        assert_eq!(
+            config.state.as_deref(),
+            Some(Path::new(settings::DEFAULT_STATE))
+        );
+        assert!(config.policy.rules.is_empty());
+        assert!(!config.policy.reserved.is_empty());
+    }
+
+    #[test]
+    fn the_state_is_the_full_path_of_a_file_or_none() {
+        let path = parse("state = \"/a/b\"").state;
+        assert_eq!(path.as_deref(), Some(Path::new("/a/b")));
+        for text in ["", "b", "./b", "/", "/a/", "None", "/a\\u0000"] {
+            let text = format!("state = \"{text}\"");
+            let error = Config::parse(Path::new("f"), &text)
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with("f:1: state: `"), "{error}");
+            assert!(error.contains("not the full path of a file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_sockets_and_probes_cannot_be_is_told_with_line_and_key() {
+        for (text, told) in [
+            (
+                "socket_mode = \"0999\"",
+                "1: socket_mode: `0999` is not a mode: write octal digits, \"0600\" to \"0777\" and the like",
+            ),
+            (
+                "socket_group = \"no-such-group\"",
+                "1: socket_group: there is no group `no-such-group` on this host; write a group of it, or an id",
+            ),
+            (
+                "socket_group = true",
+                "1: socket_group: invalid value, expected a name or an id",
+            ),
+            (
+                "[probe]\ninterval = \"4s\"",
+                "2: probe.interval: the timeout of 5s is longer than the interval of 4s",
+            ),
+            (
+                "[probe]\ntimeout = \"61s\"\ninterval = \"1m\"",
+                "2: probe.timeout: the timeout of 61s is longer than the interval of 1m",
+            ),
+            (
+                "[probe]\nfailures = 0",
+                "2: probe.failures: invalid value: integer `0`, expected a whole number of at least 1",
+            ),
+        ] {
+            let error = Config::parse(Path::new("f"), text).unwrap_err();
+            assert_eq!(error.to_string(), format!("f:{told}"));
+        }
     }
 
     #[test]
@@ -280,6 +432,7 @@ mod tests {
         for text in [
             text,
             "",
+            REGISTRATION,
             "user = \"a\"\nconversation = \"dce\"\npreferred_transfer_syntax = \"ndr64\"\n[limits]\nbind_timeout = \"90s\"",
         ] {
             let config = parse(text);
@@ -300,6 +453,22 @@ mod tests {
             keys,
             ["limits.connections", "limits.entries", "log_level", "user"]
         );
+        let rule = "[[register]]\nusers = [0]\n";
+        let other = parse(&format!("{REGISTRATION}{rule}"));
+        assert_eq!(parse(REGISTRATION).changed_keys(&other), ["register"]);
+        let keys = parse("").changed_keys(&other);
+        let tables = ["at_once", "failures", "foreign", "interval", "timeout"];
+        let plain = [
+            "reserved",
+            "socket_mode",
+            "state",
+            "register",
+            "socket_group",
+            "unreserved",
+        ];
+        let mut all: Vec<_> = tables.map(|key| format!("probe.{key}")).into();
+        all.extend(plain.map(str::to_owned));
+        assert_eq!(keys, all);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! From what is written to what is meant, gathering all that is wrong.
 
 use super::endpoint::Endpoint;
-use super::file::{File, LimitsTable, Text};
+use super::file::{File, LimitsTable, ProbeTable, Text};
 use super::listener::listener;
 use super::mistake::{Problem, line};
-use super::value::Period;
-use super::{CONVERSATIONS, Config, TRANSFER_SYNTAXES, by_name};
-use crate::registry::Entry;
+use super::register::{Register, default_reserved, group_id};
+use super::settings::{DEFAULT_STATE, ProbeSettings, SocketSettings};
+use super::value::{Period, Who};
+use super::{CONVERSATIONS, Config, NO_STATE, TRANSFER_SYNTAXES, Written, by_name};
+use crate::registry::{Entry, Policy};
 use crate::server::Limits;
 use crate::service::Conversation;
 use crate::wire::TransferSyntax;
@@ -14,6 +16,7 @@ use crate::wire::binding::Binding;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 use uuid::Uuid;
@@ -51,20 +54,38 @@ impl<'t> Reader<'t> {
     pub fn file(&mut self) -> Option<Config> {
         let mut table = self.form(DeTable::parse(self.text), 0..0)?.into_inner();
         let limits = table.remove("limits");
+        let probe = table.remove("probe");
+        let rules = table.remove("register");
         let endpoints = table.remove("endpoint");
         let file: File = self.keys(Spanned::new(0..0, DeValue::Table(table)));
         let limits = self.limits(limits);
         self.most_entries = limits.entries;
-        let endpoints = endpoints.map_or_else(Vec::new, |value| self.endpoints(value));
+        let probe = self.probe(probe);
+        let rules = self.rules(rules);
+        let endpoints = self.endpoints(endpoints);
+        let reserved = file.reserved.unwrap_or_else(default_reserved);
         Some(Config {
             listen: self.listen(file.listen.as_ref()),
             conversation: self.conversation(file.conversation.as_ref()),
             transfer_syntax: self.transfer_syntax(file.preferred_transfer_syntax.as_ref()),
             user: file.user.map(Spanned::into_inner),
+            socket: self.socket(file.socket_mode.0, file.socket_group.as_ref()),
+            state: self.state(file.state.as_ref()),
             log_level: file.log_level,
             log_format: file.log_format,
+            policy: Policy {
+                reserved: self.reserved(&reserved, &file.unreserved),
+                rules: rules.iter().map(|one| one.rule.clone()).collect(),
+            },
             limits,
+            probe,
             endpoints,
+            written: Written {
+                socket_group: file.socket_group,
+                reserved,
+                unreserved: file.unreserved,
+                register: rules.into_iter().map(|one| one.table).collect(),
+            },
         })
     }
 
@@ -88,6 +109,38 @@ impl<'t> Reader<'t> {
             self.doubts.extend(owner.map(|span| (span, problem)));
         }
         limits
+    }
+
+    /// How servers are probed, one probe after the other.
+    fn probe(&mut self, written: Option<Spanned<DeValue>>) -> ProbeSettings {
+        let place = place(written.as_ref(), &["timeout", "interval"]);
+        let table = written.map_or_else(ProbeTable::default, |value| self.keys(value));
+        let probe = ProbeSettings::from(table);
+        if probe.timeout > probe.interval {
+            let [timeout, interval] = [probe.timeout, probe.interval].map(Period::text);
+            let problem = Problem::ProbeTimeout { timeout, interval };
+            self.mistakes.extend(place.map(|span| (span, problem)));
+        }
+        probe
+    }
+
+    /// The file of a local socket.
+    fn socket(&mut self, mode: u32, group: Option<&Spanned<Who>>) -> SocketSettings {
+        let group = group.and_then(|group| self.id(group, group_id));
+        SocketSettings { mode, group }
+    }
+
+    /// Where registrations are kept, if they are.
+    fn state(&mut self, written: Option<&Text>) -> Option<PathBuf> {
+        let read = |text: &str| match text {
+            NO_STATE => Ok(None),
+            path if is_full_path(path) => Ok(Some(path.into())),
+            _ => Err(Problem::State(text.to_owned())),
+        };
+        match written {
+            Some(text) => self.value(text, read).flatten(),
+            None => Some(DEFAULT_STATE.into()),
+        }
     }
 
     /// The listeners; with an empty list the daemon would do nothing.
@@ -122,21 +175,40 @@ impl<'t> Reader<'t> {
         written.and_then(|text| self.value(text, read))
     }
 
+    /// The rules that are right.
+    fn rules(&mut self, written: Option<Spanned<DeValue>>) -> Vec<Register> {
+        self.tables(written, Problem::NotRules, Self::register)
+    }
+
     /// The endpoints that are right.
-    fn endpoints(&mut self, written: Spanned<DeValue>) -> Vec<Endpoint> {
-        let span = written.span();
-        let DeValue::Array(items) = written.into_inner() else {
-            self.mistake(span, Problem::NotEndpoints);
+    fn endpoints(&mut self, written: Option<Spanned<DeValue>>) -> Vec<Endpoint> {
+        self.tables(written, Problem::NotEndpoints, Self::endpoint)
+    }
+
+    /// What the tables of an array, each with the place of its header, are
+    /// read as; `other` tells of a value that is no array.
+    fn tables<T: DeserializeOwned, R>(
+        &mut self,
+        written: Option<Spanned<DeValue>>,
+        other: Problem,
+        read: impl Fn(&mut Self, T, Span) -> Option<R>,
+    ) -> Vec<R> {
+        let Some(written) = written else {
             return Vec::new();
         };
-        let mut endpoints = Vec::new();
+        let span = written.span();
+        let DeValue::Array(items) = written.into_inner() else {
+            self.mistake(span, other);
+            return Vec::new();
+        };
+        let mut all = Vec::new();
         for item in items {
             let span = item.span();
             if let Some(table) = self.table(item) {
-                endpoints.extend(self.endpoint(table, span));
+                all.extend(read(self, table, span));
             }
         }
-        endpoints
+        all
     }
 
     /// Whether an entry is new; one that is not gives a doubt, and the first
@@ -216,6 +288,11 @@ impl<'t> Reader<'t> {
         };
         result.map_err(note).ok()
     }
+}
+
+/// Whether a text is a path from the root, of a file as far as that can be seen.
+fn is_full_path(text: &str) -> bool {
+    text.starts_with('/') && !text.ends_with('/') && !text.contains('\0')
 }
 
 /// Where the first of some keys of a table that is written has its value.

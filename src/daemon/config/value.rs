@@ -1,5 +1,6 @@
 //! Plain values of the configuration: of a form that serde checks.
 
+use super::settings::SocketSettings;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -53,9 +54,75 @@ impl From<Period> for String {
     }
 }
 
+/// The mode of a file, written as octal digits: `"0660"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mode(pub u32);
+
+impl Default for Mode {
+    fn default() -> Self {
+        Mode(SocketSettings::default().mode)
+    }
+}
+
+impl TryFrom<String> for Mode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Mode, String> {
+        let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+        let mode = u32::from_str_radix(&text, 8).ok();
+        let mode = mode.filter(|mode| digits && *mode <= 0o777);
+        mode.map(Mode).ok_or_else(|| {
+            format!("`{text}` is not a mode: write octal digits, \"0600\" to \"0777\" and the like")
+        })
+    }
+}
+
+impl From<Mode> for String {
+    fn from(mode: Mode) -> String {
+        format!("{:04o}", mode.0)
+    }
+}
+
+/// A user or group: its id, or its name, which the host has to know.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged, expecting = "invalid value, expected a name or an id")]
+pub enum Who {
+    /// A number.
+    Id(u32),
+    /// A name.
+    Name(String),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mode_is_octal_digits() {
+        for (text, mode, again) in [
+            ("0666", 0o666, "0666"),
+            ("660", 0o660, "0660"),
+            ("0", 0, "0000"),
+            ("00777", 0o777, "0777"),
+        ] {
+            let read = Mode::try_from(text.to_owned()).unwrap();
+            assert_eq!(read, Mode(mode));
+            assert_eq!(String::from(read), again);
+        }
+        for text in [
+            "",
+            "0668",
+            "1777",
+            "+666",
+            "-1",
+            "0o666",
+            "rw",
+            "99999999999",
+        ] {
+            assert!(Mode::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_period_is_written_in_its_largest_whole_unit() {
