@@ -84,6 +84,9 @@ pub enum Problem {
     /// It is not TOML, or not of the form that the key has.
     #[error("{0}")]
     Form(String),
+    /// A list where a table is to be.
+    #[error("invalid type: list, expected a table")]
+    ListForTable,
     /// Not text.
     #[error("octet {0:#04x} is not UTF-8; save the file as UTF-8")]
     Encoding(u8),

@@ -557,6 +557,20 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_its_values_is_no_table() {
+        for (text, place) in [
+            ("limits = [5]", "f:1: limits"),
+            ("[[probe]]\nfailures = 1", "f:1: probe"),
+            ("register = [[[\"samr\"], [0]]]", "f:1: register"),
+            ("endpoint = [[]]", "f:1: endpoint"),
+        ] {
+            let error = Config::parse(Path::new("f"), text).unwrap_err();
+            let told = format!("{place}: invalid type: list, expected a table");
+            assert_eq!(error.to_string(), told);
+        }
+    }
+
+    #[test]
     fn of_many_mistakes_the_first_are_told() {
         let text = "[[endpoint]]\ninterface = 1\n".repeat(MOST_TOLD + 5);
         let error = Config::parse(Path::new("f"), &text)

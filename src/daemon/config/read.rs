@@ -273,9 +273,13 @@ impl<'t> Reader<'t> {
         self.table(Spanned::new(span, whole)).unwrap_or_default()
     }
 
-    /// A table of the form `T`.
+    /// A table of the form `T`; serde would take a list of its values as well.
     fn table<T: DeserializeOwned>(&mut self, written: Spanned<DeValue>) -> Option<T> {
         let span = written.span();
+        if let DeValue::Array(_) = written.get_ref() {
+            self.mistake(span, Problem::ListForTable);
+            return None;
+        }
         self.form(T::deserialize(ValueDeserializer::from(written)), span)
     }
 
