@@ -23,6 +23,10 @@ pub struct Args {
     #[arg(long, value_name = "BINDING", value_parser = listener)]
     pub listen: Vec<Binding>,
 
+    /// Keep registrations in this file, or in none; replaces the configuration's `state`
+    #[arg(long, value_name = "FILE|none")]
+    pub state: Option<PathBuf>,
+
     /// Form of log lines [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,

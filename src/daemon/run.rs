@@ -4,7 +4,7 @@ use super::args::{self, Args};
 use super::config::{Config, ConfigError, DEFAULT_LISTEN, Loaded, Mistake, listener};
 use super::log;
 use super::privilege::{Account, PrivilegeError};
-use crate::registry::{Entry, Owner, RegistryError};
+use crate::registry::{Entry, Owner, RegistryError, TableLimits};
 use crate::server::{self, Mapper, MapperSettings, Server};
 use crate::transport::Listener;
 use crate::transport::tcp::{ListenCause, ListenError};
@@ -266,6 +266,16 @@ impl Daemon {
     fn new(args: Args, config: Config, listeners: &[Listener]) -> Result<Daemon, StartError> {
         let (mapper, _processes) = Mapper::new(MapperSettings {
             preferred: config.preferred_transfer_syntax(),
+            limits: TableLimits {
+                entries: config.limits.entries,
+                per_owner: config.limits.entries_per_owner,
+                per_interface: config.limits.entries_per_interface,
+                octets: config.limits.entry_octets,
+            },
+            policy: config.policy.clone(),
+            changes_per_second: config.limits.changes_per_second,
+            refusals_per_second: config.limits.refusals_per_second,
+            leases: config.limits.shortest_lease..=config.limits.longest_lease,
             ..MapperSettings::new(config.conversation, config.limits.entries)
         });
         mapper.replace_owned(Owner::Mapper, own_entries(listeners)?)?;

@@ -123,6 +123,9 @@ impl Config {
         if !args.listen.is_empty() {
             config.listen.clone_from(&args.listen);
         }
+        if let Some(state) = &args.state {
+            config.state = Some(state.clone()).filter(|path| path.as_os_str() != NO_STATE);
+        }
         config.log_level = args.log_level.unwrap_or(config.log_level);
         config.log_format = args.log_format.unwrap_or(config.log_format);
         Ok(loaded)
