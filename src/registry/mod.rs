@@ -2,9 +2,9 @@
 //!
 //! Holds what is registered, finds what a caller asks for, and remembers how
 //! far a caller's walk has come; and who may change what, and how entries end.
-//! Leaves out statuses and stubs. What always holds: answers come in insertion order, and an entry that
-//! is there from the first page of a walk to the last is seen exactly once,
-//! whatever is inserted or deleted meanwhile.
+//! Leaves out statuses and stubs. What always holds: answers come in insertion
+//! order, and an entry that is there from the first page of a walk to the last
+//! is seen exactly once, whatever is inserted or deleted meanwhile.
 
 pub mod change;
 pub mod entry;
@@ -12,6 +12,7 @@ pub mod handle;
 pub mod inquiry;
 pub mod liveness;
 pub mod owner;
+pub mod probes;
 pub mod rates;
 pub mod table;
 
@@ -21,6 +22,7 @@ pub use handle::{HandleLimits, Handles, Operation, Walk};
 pub use inquiry::{Inquiry, MapQuery, Versions};
 pub use liveness::{Lease, Leases, Life, LifeKind, Process};
 pub use owner::{Network, Owner, Policy, Registrant, Rule, Terms};
+pub use probes::{NotProbed, Probe, ProbeSettings, ProbeState, Probes, Target, Verdict};
 pub use rates::Rates;
 pub use table::{Changed, EntryId, Position, Table, TableLimits};
 

@@ -1,0 +1,653 @@
+//! Which endpoints are due for a probe, and whose entries are dead; pure.
+//!
+//! Many entries share one endpoint: an endpoint is asked, not an entry. Leaves
+//! out how a server is asked, and which entries live by probes. What always
+//! holds: a server that answers nothing any more has lost its entries within
+//! three intervals of its last answer, however many failures that takes, as
+//! long as each probe is begun when it is due; and an endpoint is asked by one
+//! probe at a time.
+
+use super::entry::Entry;
+use super::table::EntryId;
+use crate::wire::tower::{ProtocolSequence, Shape, Tower};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::{Duration, Instant};
+
+/// An endpoint that can be asked whether a server is there: a TCP port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target(SocketAddrV4);
+
+impl Target {
+    /// Where the server of `entry` is asked: at its tower's own address, or on
+    /// the loopback where that is 0.0.0.0.
+    ///
+    /// `may_probe` tells of any other address whether it may be asked.
+    ///
+    /// # Errors
+    /// Why there is nothing to ask.
+    pub fn of(
+        entry: &Entry,
+        may_probe: impl FnOnce(Ipv4Addr) -> bool,
+    ) -> Result<Target, NotProbed> {
+        if entry.shape() != Shape::Known(ProtocolSequence::NcacnIpTcp) {
+            return Err(NotProbed::Protocol(entry.shape()));
+        }
+        let tower = Tower::decode(entry.tower()).map_err(|_| NotProbed::Port)?;
+        let parts = tower.parts().map_err(|_| NotProbed::Port)?;
+        let port = parts.port().filter(|port| *port != 0);
+        let port = port.ok_or(NotProbed::Port)?;
+        match parts.address().unwrap_or(Ipv4Addr::UNSPECIFIED) {
+            Ipv4Addr::UNSPECIFIED => Ok(Target::at(Ipv4Addr::LOCALHOST, port)),
+            address if may_probe(address) => Ok(Target::at(address, port)),
+            address => Err(NotProbed::Address(address)),
+        }
+    }
+
+    /// The port of an address.
+    fn at(address: Ipv4Addr, port: u16) -> Target {
+        Target(SocketAddrV4::new(address, port))
+    }
+
+    /// Where to connect to.
+    pub fn address(self) -> SocketAddrV4 {
+        self.0
+    }
+}
+
+impl From<SocketAddrV4> for Target {
+    fn from(address: SocketAddrV4) -> Target {
+        Target(address)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why an entry is not probed; it counts as alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotProbed {
+    /// Its protocol sequence is another than `ncacn_ip_tcp`.
+    Protocol(Shape),
+    /// Its tower says no port, or port 0.
+    Port,
+    /// Its address is not this host's.
+    Address(Ipv4Addr),
+}
+
+impl fmt::Display for NotProbed {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            NotProbed::Protocol(Shape::Known(protseq)) => write!(f, "{protseq} is not probed"),
+            NotProbed::Protocol(Shape::Other(_)) => f.write_str("unknown protocol sequence"),
+            NotProbed::Port => f.write_str("no port"),
+            NotProbed::Address(address) => write!(f, "{address} is not this host's"),
+        }
+    }
+}
+
+/// How servers are probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// From one probe of a server that answers to the next.
+    pub interval: Duration,
+    /// How long a probe may take, from the connection to the answer; no longer
+    /// than the interval.
+    pub timeout: Duration,
+    /// Failures in a row after which a server is dead; at least 1.
+    pub failures: u32,
+}
+
+impl Default for ProbeSettings {
+    fn default() -> Self {
+        ProbeSettings {
+            interval: Duration::from_secs(60),
+            timeout: Duration::from_secs(5),
+            failures: 3,
+        }
+    }
+}
+
+impl ProbeSettings {
+    /// From a probe that failed to the next.
+    fn again(&self) -> Duration {
+        self.interval / self.failures.max(1)
+    }
+
+    /// How long a probe may take behind that many failures.
+    ///
+    /// Behind a failure no longer than until the next one is due: else as many
+    /// long ones as it takes could be longer than three intervals.
+    fn timeout(&self, failures: u32) -> Duration {
+        match failures {
+            0 => self.timeout.min(self.interval),
+            _ => self.timeout.min(self.again()),
+        }
+    }
+}
+
+/// A probe to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Whom to ask.
+    pub target: Target,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// What a probe has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A server answered.
+    Alive,
+    /// None did.
+    Dead,
+    /// This host could not ask: that tells nothing about the server.
+    Unknown,
+}
+
+/// What is known about a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeState {
+    /// When a probe last told whether a server is there.
+    pub last: Option<Instant>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Whether a probe is under way.
+    pub running: bool,
+}
+
+/// A target and whose it is.
+#[derive(Debug)]
+struct Watched {
+    /// The entries at it; none while a probe is under way for those that left.
+    entries: BTreeSet<EntryId>,
+    /// When a probe last told something.
+    last: Option<Instant>,
+    /// Failures in a row.
+    failures: u32,
+    /// What comes next.
+    turn: Turn,
+}
+
+/// What comes next for a target.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// A probe is due then; it stands in the queue.
+    Due(Instant),
+    /// A probe is under way.
+    Running {
+        /// When it began.
+        since: Instant,
+        /// Whether an entry was registered since then: its server may have
+        /// started after the probe.
+        overtaken: bool,
+    },
+}
+
+/// All targets. Every operation takes logarithmic time for each entry or probe.
+#[derive(Debug)]
+pub struct Probes {
+    /// How servers are probed.
+    settings: ProbeSettings,
+    /// What is known about each target.
+    targets: BTreeMap<Target, Watched>,
+    /// Where each entry is probed.
+    entries: BTreeMap<EntryId, Target>,
+    /// The targets that no probe is under way for, by the time they are due.
+    queue: BTreeSet<(Instant, Target)>,
+}
+
+impl Probes {
+    /// No target.
+    pub fn new(settings: ProbeSettings) -> Probes {
+        Probes {
+            settings,
+            targets: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            queue: BTreeSet::new(),
+        }
+    }
+
+    /// Probes an entry at `target` from now on, or once more: a target that is
+    /// new or has failed is due at once, and its failures are forgotten.
+    ///
+    /// # Source
+    /// The DCE reference clears the failures of an entry that is registered
+    /// again.
+    pub fn add(&mut self, now: Instant, id: EntryId, target: Target) {
+        if self.entries.get(&id).is_some_and(|old| *old != target) {
+            self.remove(id);
+        }
+        self.entries.insert(id, target);
+        let queue = &mut self.queue;
+        let watched = self.targets.entry(target).or_insert_with(|| {
+            queue.insert((now, target));
+            Watched {
+                entries: BTreeSet::new(),
+                last: None,
+                failures: 0,
+                turn: Turn::Due(now),
+            }
+        });
+        watched.entries.insert(id);
+        let had_failed = std::mem::take(&mut watched.failures) > 0;
+        match &mut watched.turn {
+            Turn::Running { overtaken, .. } => *overtaken = true,
+            Turn::Due(_) if had_failed => self.queue_at(now, target),
+            Turn::Due(_) => {}
+        }
+    }
+
+    /// Probes an entry no longer.
+    pub fn remove(&mut self, id: EntryId) {
+        let Some(target) = self.entries.remove(&id) else {
+            return;
+        };
+        let Some(watched) = self.targets.get_mut(&target) else {
+            return;
+        };
+        watched.entries.remove(&id);
+        if watched.entries.is_empty() {
+            self.forget(target);
+        }
+    }
+
+    /// The probes that are due, the longest due first and at most `most`; from
+    /// now on they are under way, until `answered` is told of each.
+    pub fn due(&mut self, now: Instant, most: usize) -> Vec<Probe> {
+        let mut probes = Vec::new();
+        while probes.len() < most
+            && let Some(&(due, target)) = self.queue.first()
+            && due <= now
+        {
+            self.queue.pop_first();
+            let Some(watched) = self.targets.get_mut(&target) else {
+                continue;
+            };
+            watched.turn = Turn::Running {
+                since: now,
+                overtaken: false,
+            };
+            let timeout = self.settings.timeout(watched.failures);
+            probes.push(Probe { target, timeout });
+        }
+        probes
+    }
+
+    /// Takes what a probe has found; gives the entries that are dead now, which
+    /// are probed no longer.
+    pub fn answered(&mut self, now: Instant, target: Target, verdict: Verdict) -> Vec<EntryId> {
+        let Some(watched) = self.targets.get_mut(&target) else {
+            return Vec::new();
+        };
+        let Turn::Running { since, overtaken } = watched.turn else {
+            return Vec::new();
+        };
+        let next = match verdict {
+            Verdict::Alive => {
+                watched.last = Some(now);
+                watched.failures = 0;
+                since + self.settings.interval
+            }
+            Verdict::Dead if overtaken => now,
+            Verdict::Dead => {
+                watched.last = Some(now);
+                watched.failures += 1;
+                since + self.settings.again()
+            }
+            Verdict::Unknown => now + self.settings.again(),
+        };
+        let is_dead = watched.failures >= self.settings.failures.max(1);
+        if is_dead || watched.entries.is_empty() {
+            return self.bury(target);
+        }
+        self.queue_at(next.max(now), target);
+        Vec::new()
+    }
+
+    /// When the next probe is due; `None` while there is none to wait for.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.queue.first().map(|(due, _)| *due)
+    }
+
+    /// How many targets there are.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether nothing is probed.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// What is known about the server of an entry; `None`: it is not probed.
+    pub fn state(&self, id: EntryId) -> Option<ProbeState> {
+        let watched = self.targets.get(self.entries.get(&id)?)?;
+        Some(ProbeState {
+            last: watched.last,
+            failures: watched.failures,
+            running: matches!(watched.turn, Turn::Running { .. }),
+        })
+    }
+
+    /// Makes a target due at `due`, whatever it was before.
+    fn queue_at(&mut self, due: Instant, target: Target) {
+        let Some(watched) = self.targets.get_mut(&target) else {
+            return;
+        };
+        if let Turn::Due(before) = watched.turn {
+            self.queue.remove(&(before, target));
+        }
+        watched.turn = Turn::Due(due);
+        self.queue.insert((due, target));
+    }
+
+    /// Drops a target without entries. One with a probe under way stays until
+    /// that has ended: whoever registers there meanwhile is not judged by it.
+    fn forget(&mut self, target: Target) {
+        let turn = self.targets.get(&target).map(|watched| watched.turn);
+        if let Some(Turn::Due(due)) = turn {
+            self.queue.remove(&(due, target));
+            self.targets.remove(&target);
+        }
+    }
+
+    /// Drops a target that no probe waits for; gives its entries.
+    fn bury(&mut self, target: Target) -> Vec<EntryId> {
+        let watched = self.targets.remove(&target);
+        let dead: Vec<_> = watched.into_iter().flat_map(|it| it.entries).collect();
+        for id in &dead {
+            self.entries.remove(id);
+        }
+        dead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{ECHO, SAMR, entry, tcp, tcp_tower, tower};
+    use super::super::table::Table;
+    use super::*;
+    use crate::wire::SyntaxId;
+    use uuid::Uuid;
+
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    /// The settings with that many failures, the longest timeout that may be.
+    fn longest(failures: u32) -> ProbeSettings {
+        ProbeSettings {
+            interval: INTERVAL,
+            timeout: INTERVAL,
+            failures,
+        }
+    }
+
+    /// As many entry numbers.
+    fn ids(count: u16) -> Vec<EntryId> {
+        let mut table = Table::new(Uuid::nil(), count.into());
+        let insert = |port| table.insert(tcp(ECHO, port)).unwrap();
+        (1..=count).map(insert).collect()
+    }
+
+    /// A port on the loopback.
+    fn port(port: u16) -> Target {
+        Target::at(Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// The targets that are due.
+    fn due(probes: &mut Probes, now: Instant) -> Vec<Target> {
+        let due = probes.due(now, usize::MAX);
+        due.into_iter().map(|probe| probe.target).collect()
+    }
+
+    /// Follows one target on a virtual clock until it is dead: each probe that
+    /// ends before `alive_until` is answered, every later one is not, and takes
+    /// the share `part` of its time. Gives when it was dead.
+    fn death(settings: ProbeSettings, start: Instant, alive_until: Instant, part: f64) -> Instant {
+        let mut probes = Probes::new(settings);
+        let id = ids(1)[0];
+        probes.add(start, id, port(1));
+        let mut now = start;
+        loop {
+            now = now.max(probes.next_due().unwrap());
+            let probe = probes.due(now, 1)[0];
+            assert!(probe.timeout <= settings.timeout);
+            now += probe.timeout.mul_f64(part);
+            let verdict = match now <= alive_until {
+                true => Verdict::Alive,
+                false => Verdict::Dead,
+            };
+            if probes.answered(now, probe.target, verdict) == [id] {
+                assert!(probes.is_empty() && probes.next_due().is_none());
+                return now;
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_servers_entries_are_gone_within_three_intervals() {
+        let start = Instant::now();
+        for failures in (1..=10).chain([100, 60_000]) {
+            for timeout in [1, 5, 20, 30, 59, 60].map(Duration::from_secs) {
+                let settings = ProbeSettings {
+                    timeout,
+                    ..longest(failures)
+                };
+                for part in [0.0, 0.5, 1.0] {
+                    // It dies right after its third answer, which is the worst.
+                    let third = settings.timeout.mul_f64(part);
+                    let died = start + INTERVAL * 2 + third;
+                    let gone = death(settings, start, died, part);
+                    assert!(gone - died <= INTERVAL * 3, "{settings:?} {part}");
+                    assert!(gone - died >= INTERVAL, "{settings:?} {part}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_never_answered_is_gone_within_two_intervals() {
+        let start = Instant::now();
+        for failures in 1..10 {
+            let gone = death(longest(failures), start, start, 1.0);
+            assert!(gone - start <= INTERVAL * 2);
+        }
+    }
+
+    #[test]
+    fn a_server_that_answers_is_asked_once_an_interval() {
+        let start = Instant::now();
+        let mut probes = Probes::new(ProbeSettings::default());
+        probes.add(start, ids(1)[0], port(1));
+        for round in 0..10 {
+            let now = start + INTERVAL * round;
+            assert_eq!(probes.next_due(), Some(now));
+            assert_eq!(due(&mut probes, now), [port(1)]);
+            let then = now + Duration::from_secs(2);
+            assert_eq!(probes.answered(then, port(1), Verdict::Alive), []);
+            assert_eq!(due(&mut probes, then), []);
+        }
+    }
+
+    #[test]
+    fn entries_at_one_endpoint_share_its_probe_and_its_end() {
+        let now = Instant::now();
+        let mut probes = Probes::new(longest(1));
+        let ids = ids(3);
+        probes.add(now, ids[0], port(1));
+        probes.add(now, ids[1], port(1));
+        probes.add(now, ids[2], port(2));
+        assert_eq!(due(&mut probes, now), [port(1), port(2)]);
+        assert_eq!(probes.answered(now, port(2), Verdict::Alive), []);
+        assert_eq!(probes.answered(now, port(1), Verdict::Dead), ids[..2]);
+        assert_eq!(probes.len(), 1);
+        assert_eq!(probes.state(ids[0]), None);
+    }
+
+    #[test]
+    fn an_answer_ends_a_row_of_failures() {
+        let mut now = Instant::now();
+        let mut probes = Probes::new(longest(3));
+        let id = ids(1)[0];
+        probes.add(now, id, port(1));
+        use Verdict::{Alive, Dead};
+        for (verdict, failures) in [(Dead, 1), (Dead, 2), (Alive, 0), (Dead, 1), (Dead, 2)] {
+            now = probes.next_due().unwrap();
+            assert_eq!(due(&mut probes, now), [port(1)]);
+            assert!(probes.state(id).unwrap().running);
+            assert_eq!(probes.answered(now, port(1), verdict), []);
+            let expected = ProbeState {
+                last: Some(now),
+                failures,
+                running: false,
+            };
+            assert_eq!(probes.state(id), Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_entry_registered_again_at_a_failing_target_is_due_at_once() {
+        let start = Instant::now();
+        let mut probes = Probes::new(longest(2));
+        let ids = ids(2);
+        probes.add(start, ids[0], port(1));
+        assert_eq!(due(&mut probes, start), [port(1)]);
+        assert_eq!(probes.answered(start, port(1), Verdict::Dead), []);
+        let later = start + Duration::from_secs(1);
+        assert_eq!(due(&mut probes, later), []);
+        probes.add(later, ids[1], port(1));
+        assert_eq!(probes.state(ids[0]).unwrap().failures, 0);
+        assert_eq!(due(&mut probes, later), [port(1)]);
+        assert_eq!(probes.answered(later, port(1), Verdict::Dead), []);
+        assert_eq!(probes.state(ids[0]).unwrap().failures, 1);
+        assert_eq!(probes.len(), 1);
+    }
+
+    #[test]
+    fn an_entry_registered_again_at_a_target_that_answers_changes_nothing() {
+        let start = Instant::now();
+        let mut probes = Probes::new(longest(2));
+        let id = ids(1)[0];
+        probes.add(start, id, port(1));
+        assert_eq!(due(&mut probes, start), [port(1)]);
+        probes.answered(start, port(1), Verdict::Alive);
+        probes.add(start + INTERVAL / 2, id, port(1));
+        assert_eq!(probes.next_due(), Some(start + INTERVAL));
+    }
+
+    #[test]
+    fn an_entry_registered_during_a_probe_is_not_judged_by_its_failure() {
+        let start = Instant::now();
+        let mut probes = Probes::new(longest(1));
+        let ids = ids(2);
+        probes.add(start, ids[0], port(1));
+        assert_eq!(due(&mut probes, start), [port(1)]);
+        let later = start + Duration::from_secs(5);
+        // The old server's entry goes, the new server's comes.
+        probes.remove(ids[0]);
+        probes.add(later, ids[1], port(1));
+        assert_eq!(due(&mut probes, later), []);
+        assert_eq!(probes.answered(later, port(1), Verdict::Dead), []);
+        assert_eq!(due(&mut probes, later), [port(1)]);
+        assert_eq!(probes.answered(later, port(1), Verdict::Dead), [ids[1]]);
+    }
+
+    #[test]
+    fn what_could_not_be_asked_is_no_failure_and_asked_again() {
+        let start = Instant::now();
+        let mut probes = Probes::new(longest(2));
+        let id = ids(1)[0];
+        probes.add(start, id, port(1));
+        let mut now = start;
+        for _ in 0..10 {
+            assert_eq!(due(&mut probes, now), [port(1)]);
+            assert_eq!(probes.answered(now, port(1), Verdict::Unknown), []);
+            assert_eq!(probes.state(id), Some(ProbeState::default()));
+            assert_eq!(probes.next_due(), Some(now + INTERVAL / 2));
+            now += INTERVAL / 2;
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_gone_is_not_asked_about_and_its_answer_not_heard() {
+        let now = Instant::now();
+        let mut probes = Probes::new(longest(1));
+        let ids = ids(2);
+        probes.add(now, ids[0], port(1));
+        probes.add(now, ids[1], port(2));
+        probes.remove(ids[0]);
+        assert_eq!(due(&mut probes, now), [port(2)]);
+        probes.remove(ids[1]);
+        assert_eq!(probes.answered(now, port(2), Verdict::Dead), []);
+        assert_eq!(probes.answered(now, port(9), Verdict::Dead), []);
+        assert!(probes.is_empty() && probes.next_due().is_none());
+    }
+
+    #[test]
+    fn an_entry_that_moves_is_probed_where_it_is() {
+        let now = Instant::now();
+        let mut probes = Probes::new(longest(1));
+        let id = ids(1)[0];
+        probes.add(now, id, port(1));
+        probes.add(now, id, port(2));
+        assert_eq!(due(&mut probes, now), [port(2)]);
+    }
+
+    #[test]
+    fn the_longest_due_come_first_and_no_more_than_asked_for() {
+        let start = Instant::now();
+        let mut probes = Probes::new(longest(1));
+        for (number, id) in (0u16..).zip(ids(100)) {
+            let due = start + Duration::from_secs(u64::from(100 - number));
+            probes.add(due, id, port(number));
+        }
+        let late = start + INTERVAL * 10;
+        let first = probes.due(late, 30);
+        let ports: Vec<_> = first.iter().map(|it| it.target.address().port()).collect();
+        assert_eq!(ports, (70..100).rev().collect::<Vec<_>>());
+        assert_eq!(probes.due(late, usize::MAX).len(), 70);
+        assert_eq!(probes.due(late, usize::MAX), []);
+    }
+
+    /// A tower of `protocols` with `endpoint` in floor 4 and `address` in 5.
+    fn floors(rpc: u8, below: u8, endpoint: &[u8], address: &[u8]) -> Entry {
+        let lower = [(rpc, &[0, 0][..]), (below, endpoint), (0x09, address)];
+        entry(Uuid::nil(), &tower(ECHO, SyntaxId::NDR, &lower))
+    }
+
+    #[test]
+    fn a_target_is_the_towers_port_and_address() {
+        let here = floors(0x0b, 0x07, &[0xc0, 0], &[192, 0, 2, 1]);
+        let target = Target::of(&here, |_| true).unwrap();
+        assert_eq!(target.to_string(), "192.0.2.1:49152");
+        let foreign = NotProbed::Address(Ipv4Addr::new(192, 0, 2, 1));
+        assert_eq!(Target::of(&here, |_| false), Err(foreign));
+    }
+
+    #[test]
+    fn an_open_address_is_asked_on_the_loopback_and_shared() {
+        let open = entry(Uuid::nil(), &tcp_tower(SAMR, 49152));
+        let target = Target::of(&open, |_| false).unwrap();
+        assert_eq!(target, port(49152));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_has_its_reason() {
+        let why = |entry: &Entry| Target::of(entry, |_| true).unwrap_err();
+        assert_eq!(why(&tcp(ECHO, 0)), NotProbed::Port);
+        let none = floors(0x0b, 0x07, &[], &[127, 0, 0, 1]);
+        assert_eq!(why(&none), NotProbed::Port);
+        let udp = floors(0x0a, 0x08, &[0xc0, 0], &[127, 0, 0, 1]);
+        assert_eq!(why(&udp).to_string(), "ncadg_ip_udp is not probed");
+        let http = floors(0x0b, 0x1f, &[0xc0, 0], &[127, 0, 0, 1]);
+        assert_eq!(why(&http).to_string(), "ncacn_http is not probed");
+        let lower = [(0x0c, &[0, 0][..]), (0x10, b"EPMAPPER\0")];
+        let local = entry(Uuid::nil(), &tower(ECHO, SyntaxId::NDR, &lower));
+        assert_eq!(why(&local).to_string(), "ncalrpc is not probed");
+    }
+}
