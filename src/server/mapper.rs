@@ -14,8 +14,8 @@ pub use queue::Batch;
 
 use super::{Statistics, lock};
 use crate::registry::{
-    Changed, Entry, EntryId, Leases, Owner, Policy, Process, Rates, RegistryError, Table,
-    TableLimits,
+    Changed, Entry, EntryId, Leases, Owner, Policy, ProbeSettings, Probes, Process, Rates,
+    RegistryError, Table, TableLimits,
 };
 use crate::service::{self, Call, Conversation, Interface, Outcome, mgmt, registration};
 use crate::wire::{SyntaxId, TransferSyntax};
@@ -49,8 +49,10 @@ pub struct Mapper {
     transfer_syntaxes: [TransferSyntax; 2],
     /// What mgmt tells of the traffic.
     statistics: Arc<Statistics>,
-    /// Told when a lease or a probe may be due earlier than it was.
-    rescheduled: Notify,
+    /// Told when a lease may end earlier than any did before.
+    leases_changed: Notify,
+    /// Told when a probe may be due earlier than any was before.
+    probes_changed: Arc<Notify>,
     /// Told of processes whose end is that of entries.
     processes: mpsc::UnboundedSender<Process>,
 }
@@ -74,6 +76,10 @@ pub struct MapperSettings {
     pub refusals_per_second: usize,
     /// Whether an address is one of this host.
     pub is_here: Box<dyn Fn(Ipv4Addr) -> bool + Send + Sync>,
+    /// How servers are probed.
+    pub probe: ProbeSettings,
+    /// Whether addresses that are not this host's are probed.
+    pub probes_foreign: bool,
     /// The shortest and the longest lease.
     pub leases: RangeInclusive<Duration>,
     /// Whether changes are written to a disk, and answered only then.
@@ -93,6 +99,8 @@ impl MapperSettings {
             changes_per_second: usize::MAX,
             refusals_per_second: 10,
             is_here: Box::new(|address| address.is_loopback() || address.is_unspecified()),
+            probe: ProbeSettings::default(),
+            probes_foreign: false,
             leases: Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
             is_stored: false,
         }
@@ -103,6 +111,8 @@ impl MapperSettings {
 struct Book {
     /// The leases that run.
     leases: Leases,
+    /// The endpoints that are probed.
+    probes: Probes,
     /// How fast each owner changes entries.
     rates: Rates<Owner>,
 }
@@ -116,6 +126,7 @@ impl Mapper {
             table: RwLock::new(Table::within(settings.object, settings.limits)),
             book: Mutex::new(Book {
                 leases: Leases::default(),
+                probes: Probes::new(settings.probe),
                 rates: Rates::new(settings.changes_per_second, usize::MAX),
             }),
             queue: settings.is_stored.then(Queue::default),
@@ -127,7 +138,8 @@ impl Mapper {
             },
             settings,
             statistics: Arc::default(),
-            rescheduled: Notify::new(),
+            leases_changed: Notify::new(),
+            probes_changed: Arc::default(),
             processes,
         });
         (mapper, told)

@@ -8,7 +8,8 @@ use super::audit::{self, Cause, Counter, End};
 use super::queue::{Batch, Queued};
 use super::{Book, Mapper};
 use crate::registry::{
-    Change, Entry, Lease, Life, Owner, Process, Registrant, RegistryError, Table,
+    Change, Entry, EntryId, Lease, Life, NotProbed, Owner, Probe, Process, Registrant,
+    RegistryError, Table, Target, Verdict,
 };
 use crate::server::lock;
 use crate::service::registration::{self, Desk, Edit, Named, Unfit};
@@ -17,7 +18,7 @@ use crate::wire::{FaultStatus, Input};
 use std::collections::BTreeSet;
 use std::sync::{Arc, TryLockError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
@@ -276,9 +277,33 @@ impl Mapper {
         lock(&self.book).leases.next_end()
     }
 
-    /// Waits until something may be due earlier than it was.
-    pub async fn rescheduled(&self) {
-        self.rescheduled.notified().await;
+    /// Waits until a lease may end earlier than any did before.
+    pub async fn leases_changed(&self) {
+        self.leases_changed.notified().await;
+    }
+
+    /// Takes at most `most` probes that are due at `now`.
+    pub fn due_probes(&self, now: Instant, most: usize) -> Vec<Probe> {
+        lock(&self.book).probes.due(now, most)
+    }
+
+    /// Hears what a probe has found; takes the entries out whose server is
+    /// dead.
+    pub fn probed(&self, now: Instant, target: Target, verdict: Verdict) {
+        let mut book = lock(&self.book);
+        let dead = book.probes.answered(now, target, verdict);
+        let changes = self.write(|table| table.remove_all(dead));
+        self.ended(&mut book, End::Unanswered, changes);
+    }
+
+    /// When the next probe is due; `None` while there is none to wait for.
+    pub fn next_probe(&self) -> Option<Instant> {
+        lock(&self.book).probes.next_due()
+    }
+
+    /// Told when a probe may be due earlier than any was before.
+    pub fn probes_changed(&self) -> Arc<Notify> {
+        self.probes_changed.clone()
     }
 
     /// Lets the rest follow what the end of lives changed.
@@ -321,9 +346,11 @@ impl Mapper {
 
     /// Goes on with the lives of entries that are back.
     pub(super) fn resume(&self, book: &mut Book, changes: &[Change], leases: &[(Uuid, Instant)]) {
-        let entries = changes.iter().filter_map(|change| change.left()?.1);
         let mut processes = BTreeSet::new();
-        for entry in entries {
+        for change in changes {
+            let Some((id, Some(entry))) = change.left() else {
+                continue;
+            };
             match entry.life() {
                 Life::Process(process) => {
                     processes.insert(process);
@@ -333,13 +360,14 @@ impl Mapper {
                     let until = kept.map_or_else(Instant::now, |(_, until)| *until);
                     book.leases.run(entry.owner(), lease, until);
                 }
-                Life::Probe | Life::Permanent => {}
+                Life::Probe => self.probe(book, id, entry),
+                Life::Permanent => {}
             }
         }
         for process in processes {
             self.watch(process);
         }
-        self.rescheduled.notify_one();
+        self.leases_changed.notify_one();
     }
 
     /// Hands changes on to the disk; what comes back tells when they are
@@ -360,16 +388,20 @@ impl Mapper {
     }
 
     /// Lets leases, probes and processes follow what changed in the table.
-    fn follow(&self, book: &mut Book, changes: &mut Vec<Change>) {
+    pub(super) fn follow(&self, book: &mut Book, changes: &mut Vec<Change>) {
         let mut ended = BTreeSet::new();
         let mut processes = BTreeSet::new();
         for change in changes.iter() {
-            let (before, after) = match change {
-                Change::Inserted(_, after) => (None, Some(after)),
-                Change::Renewed { before, after, .. } => (Some(before), Some(after)),
-                Change::Removed(_, before) => (Some(before), None),
+            let (id, before, after) = match change {
+                Change::Inserted(id, after) => (*id, None, Some(after)),
+                Change::Renewed { id, before, after } => (*id, Some(before), Some(after)),
+                Change::Removed(id, before) => (*id, Some(before), None),
                 Change::Leased { .. } | Change::Unleased(_) => continue,
             };
+            match after.filter(|after| after.life() == Life::Probe) {
+                Some(after) => self.probe(book, id, after),
+                None => book.probes.remove(id),
+            }
             if let Some(Life::Lease(lease)) = before.map(Entry::life) {
                 ended.insert(lease.id);
             }
@@ -394,7 +426,26 @@ impl Mapper {
                 changes.push(Change::Unleased(lease));
             }
         }
-        self.rescheduled.notify_one();
+        self.leases_changed.notify_one();
+    }
+
+    /// Has the server of an entry probed, if it can be.
+    fn probe(&self, book: &mut Book, id: EntryId, entry: &Entry) {
+        match self.target(entry) {
+            Ok(target) => {
+                book.probes.add(Instant::now(), id, target);
+                self.probes_changed.notify_one();
+            }
+            Err(_) => book.probes.remove(id),
+        }
+    }
+
+    /// Where the server of an entry is probed, or why it is not.
+    pub(super) fn target(&self, entry: &Entry) -> Result<Target, NotProbed> {
+        let settings = &self.settings;
+        Target::of(entry, |address| {
+            settings.probes_foreign || (settings.is_here)(address)
+        })
     }
 
     /// Has the end of a process told.

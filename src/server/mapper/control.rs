@@ -6,7 +6,7 @@
 use super::audit::Counter;
 use super::changes::{Asked, Granted, Wish};
 use super::{Book, Mapper};
-use crate::registry::{Entry, EntryId, Lease, Life, Owner, Registrant, RegistryError};
+use crate::registry::{Entry, EntryId, Lease, Life, NotProbed, Owner, Registrant, RegistryError};
 use crate::server::lock;
 use crate::service::registration::{self, Named};
 use crate::service::{Call, Interface, Outcome, Refusal, Reply};
@@ -204,7 +204,10 @@ impl Mapper {
                 entry.tower(),
                 entry.annotation(),
             ),
-            facts: book.facts(*id, entry, now, time),
+            facts: Facts {
+                probe: self.probe_facts(&book, *id, entry, now),
+                ..book.facts(*id, entry, now, time)
+            },
         });
         let entries: Vec<_> = entries.collect();
         drop(book);
@@ -215,6 +218,32 @@ impl Mapper {
             status: EptStatus::OK,
         };
         Reply::response(asked, |out| response.encode(out))
+    }
+
+    /// What probes of an entry told.
+    fn probe_facts(&self, book: &Book, id: EntryId, entry: &Entry, now: Instant) -> control::Probe {
+        if entry.life() != Life::Probe {
+            return control::Probe::default();
+        }
+        let Some(known) = book.probes.state(id) else {
+            let reason = self.target(entry).err();
+            return control::Probe {
+                state: control::ProbeState::NOT_PROBED,
+                reason: reason.map_or(control::NotProbed::OTHER, reason_of),
+                ..control::Probe::default()
+            };
+        };
+        let age = known.last.map(|last| now.saturating_duration_since(last));
+        control::Probe {
+            state: match (known.last, known.failures) {
+                (None, _) => control::ProbeState::WAITING,
+                (Some(_), 0) => control::ProbeState::ANSWERED,
+                (Some(_), _) => control::ProbeState::FAILED,
+            },
+            reason: control::NotProbed::default(),
+            age_ms: age.map_or(0, milliseconds),
+            failures: known.failures,
+        }
     }
 
     /// Tells what is counted.
@@ -269,6 +298,23 @@ impl Book {
             left_ms: milliseconds(left),
             probe: control::Probe::default(),
         }
+    }
+}
+
+/// Why an entry is not probed, as the interface says it.
+fn reason_of(reason: NotProbed) -> control::NotProbed {
+    use crate::wire::tower::ProtocolSequence as Sequence;
+    let shape = match reason {
+        NotProbed::Port => return control::NotProbed::NO_PORT,
+        NotProbed::Address(_) => return control::NotProbed::FOREIGN_ADDRESS,
+        NotProbed::Protocol(shape) => shape,
+    };
+    match shape.protseq() {
+        Some(Sequence::NcacnNp) => control::NotProbed::NAMED_PIPE,
+        Some(Sequence::Ncalrpc | Sequence::NcacnUnixStream) => control::NotProbed::LOCAL_SOCKET,
+        Some(Sequence::NcacnHttp) => control::NotProbed::HTTP,
+        Some(protseq) if protseq.name().starts_with("ncadg") => control::NotProbed::DATAGRAM,
+        _ => control::NotProbed::OTHER,
     }
 }
 
