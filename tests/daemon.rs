@@ -265,12 +265,19 @@ fn sighup_warns_of_what_needs_a_restart() {
     let file = ConfigFile::new("conversation = \"windows\"\n");
     let run = Run::with_config(&file);
     file.write(
-        "listen = [\"ncacn_ip_tcp:192.0.2.1\"]\nconversation = \"dce\"\n[limits]\nentries = 5\n",
+        "listen = [\"ncacn_ip_tcp:192.0.2.1\"]\nconversation = \"dce\"\nsocket_mode = \"0600\"\n\
+         [limits]\nentries = 5\n[probe]\nfailures = 9\n[[register]]\nusers = [0]\n",
     );
     run.signal(Signal::SIGHUP);
     run.expect("endpoints read again");
     let log = run.log.text();
-    for key in ["conversation", "limits.entries"] {
+    for key in [
+        "conversation",
+        "limits.entries",
+        "probe.failures",
+        "register",
+        "socket_mode",
+    ] {
         let line = format!("takes effect with the next start key=\"{key}\"");
         assert!(log.contains(&line), "{log}");
     }
