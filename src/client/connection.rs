@@ -135,6 +135,7 @@ async fn reach(
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / left;
         let error = match timeout_at(now + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) if is_itself(&stream) => io::ErrorKind::ConnectionRefused.into(),
             Ok(Ok(stream)) => return Ok((stream, address)),
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),
@@ -142,6 +143,15 @@ async fn reach(
         attempts.push(Attempt { address, error });
     }
     Err(attempts)
+}
+
+/// Whether a connection goes to itself: where nobody listens on a port that the
+/// system gives to clients, a client may be given that port, and meets itself.
+fn is_itself(stream: &TcpStream) -> bool {
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(local), Ok(peer)) => local == peer,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -300,5 +310,18 @@ mod tests {
         let attempts = reach(&[closed, closed], generous()).await.unwrap_err();
         assert_eq!(attempts.len(), 2);
         assert_eq!(attempts[0].error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_connection_to_itself_is_none() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&any.into()).unwrap();
+        socket.connect(&socket.local_addr().unwrap()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        assert!(is_itself(&TcpStream::from_std(socket.into()).unwrap()));
+        let listener = TcpListener::bind(any).unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap()).await;
+        assert!(!is_itself(&other.unwrap()));
     }
 }
