@@ -4,6 +4,7 @@
 //! connection: what the command line says, then the configuration, then the
 //! listening sockets, then the change of user. Only then are there threads.
 
+pub mod addresses;
 pub mod args;
 pub mod config;
 pub mod log;
