@@ -9,6 +9,7 @@ pub mod args;
 pub mod config;
 pub mod log;
 pub mod privilege;
+pub mod process;
 pub mod run;
 
 use clap::Parser;
