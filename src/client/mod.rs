@@ -10,7 +10,7 @@ pub mod call;
 mod connection;
 pub mod ept;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub mod mgmt;
 mod resolve;
 

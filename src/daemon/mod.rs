@@ -9,6 +9,7 @@ pub mod args;
 pub mod config;
 pub mod log;
 pub mod privilege;
+pub mod probe;
 pub mod process;
 pub mod run;
 
