@@ -1,10 +1,12 @@
 //! From the start to the end of the daemon.
 
+use super::addresses::Addresses;
 use super::args::{self, Args};
 use super::config::{Config, ConfigError, DEFAULT_LISTEN, Loaded, Mistake, listener};
+use super::lives::Lives;
 use super::log;
 use super::privilege::{Account, PrivilegeError};
-use crate::registry::{Entry, Owner, RegistryError, TableLimits};
+use crate::registry::{self, Entry, Owner, Process, RegistryError, TableLimits};
 use crate::server::{self, Mapper, MapperSettings, Server};
 use crate::transport::Listener;
 use crate::transport::tcp::{ListenCause, ListenError};
@@ -17,7 +19,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout};
 use tracing::{error, info, warn};
@@ -27,8 +29,13 @@ use uuid::Uuid;
 /// with what comes before and after it is over within 5 s.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// Descriptors besides connections: listeners, standard streams, the runtime's.
+/// Descriptors besides connections, probes and processes: listeners, standard
+/// streams, the runtimes', the store's.
 const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Processes that are watched by a descriptor; others are looked at once a
+/// second.
+const WATCHED_PROCESSES: usize = 1024;
 
 /// What people read of the mapper's own entries.
 const OWN_ANNOTATION: &[u8] = b"Endpoint mapper";
@@ -92,7 +99,8 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
     if let Some(account) = &account {
         account.assume()?;
     }
-    let daemon = Arc::new(Daemon::new(args, config, &listeners)?);
+    let (daemon, processes) = Daemon::new(args, config, &listeners)?;
+    let daemon = Arc::new(daemon);
 
     // One thread serves: stealing work from each other costs more than it brings
     // (docs/decisions/0003-one-worker.md). Reloads and signals have others.
@@ -109,6 +117,7 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
         doubts.iter().for_each(warn_of);
         missing.iter().for_each(|missing| warn!("{missing}"));
         daemon.warn_of_descriptors(descriptors);
+        let _lives = daemon.watch_over(processes)?;
         daemon.run(listeners, signals).await
     });
     // Whoever has not got an answer by now will not get one.
@@ -159,6 +168,33 @@ fn own_entries(listeners: &[Listener]) -> Result<Vec<Entry>, StartError> {
         }
     }
     Ok(entries)
+}
+
+/// What a mapper needs to know of the configuration.
+fn mapper_settings(config: &Config) -> MapperSettings {
+    let addresses = Addresses::new();
+    let (limits, probe) = (&config.limits, &config.probe);
+    MapperSettings {
+        preferred: config.preferred_transfer_syntax(),
+        limits: TableLimits {
+            entries: limits.entries,
+            per_owner: limits.entries_per_owner,
+            per_interface: limits.entries_per_interface,
+            octets: limits.entry_octets,
+        },
+        policy: config.policy.clone(),
+        changes_per_second: limits.changes_per_second,
+        refusals_per_second: limits.refusals_per_second,
+        is_here: Box::new(move |address| addresses.is_here(address)),
+        probe: registry::ProbeSettings {
+            interval: probe.interval,
+            timeout: probe.timeout,
+            failures: u32::try_from(probe.failures).unwrap_or(u32::MAX),
+        },
+        probes_foreign: probe.foreign,
+        leases: limits.shortest_lease..=limits.longest_lease,
+        ..MapperSettings::new(config.conversation, limits.entries)
+    }
 }
 
 /// Allows as many open files as the system lets this process have, and tells
@@ -249,6 +285,9 @@ async fn finished(reloading: &mut Option<JoinHandle<()>>) {
     }
 }
 
+/// Processes whose end is that of entries.
+type Told = mpsc::UnboundedReceiver<Process>;
+
 /// A mapper with the configuration that it follows.
 struct Daemon {
     /// Where the configuration is read from, and what goes before it.
@@ -263,31 +302,30 @@ struct Daemon {
 
 impl Daemon {
     /// A mapper that has the listeners' and the configuration's entries.
-    fn new(args: Args, config: Config, listeners: &[Listener]) -> Result<Daemon, StartError> {
-        let (mapper, _processes) = Mapper::new(MapperSettings {
-            preferred: config.preferred_transfer_syntax(),
-            limits: TableLimits {
-                entries: config.limits.entries,
-                per_owner: config.limits.entries_per_owner,
-                per_interface: config.limits.entries_per_interface,
-                octets: config.limits.entry_octets,
-            },
-            policy: config.policy.clone(),
-            changes_per_second: config.limits.changes_per_second,
-            refusals_per_second: config.limits.refusals_per_second,
-            leases: config.limits.shortest_lease..=config.limits.longest_lease,
-            ..MapperSettings::new(config.conversation, config.limits.entries)
-        });
+    fn new(
+        args: Args,
+        config: Config,
+        listeners: &[Listener],
+    ) -> Result<(Daemon, Told), StartError> {
+        let (mapper, processes) = Mapper::new(mapper_settings(&config));
         mapper.replace_owned(Owner::Mapper, own_entries(listeners)?)?;
         mapper.replace_owned(Owner::Configuration, config.entries())?;
         let limits = config.limits.clone();
         let server = Server::new(mapper.interfaces(), limits, mapper.statistics());
-        Ok(Daemon {
+        let daemon = Daemon {
             args,
             config,
             mapper,
             server,
-        })
+        };
+        Ok((daemon, processes))
+    }
+
+    /// Watches over the lives of entries, for as long as what it returns is
+    /// there.
+    fn watch_over(&self, processes: Told) -> io::Result<Lives> {
+        let at_once = self.config.probe.at_once;
+        Lives::start(&self.mapper, processes, WATCHED_PROCESSES, at_once)
     }
 
     /// Serves until a signal ends it.
@@ -399,7 +437,8 @@ impl Daemon {
     /// Warns when the system allows fewer files than connections are allowed.
     fn warn_of_descriptors(&self, descriptors: Option<u64>) {
         let connections = self.config.limits.connections;
-        let most = descriptors.map_or(u64::MAX, |count| count.saturating_sub(OTHER_DESCRIPTORS));
+        let others = OTHER_DESCRIPTORS + (WATCHED_PROCESSES + self.config.probe.at_once) as u64;
+        let most = descriptors.map_or(u64::MAX, |count| count.saturating_sub(others));
         if (connections as u64) > most {
             warn!(
                 limit = "connections",
