@@ -252,12 +252,12 @@ mod tests {
     use crate::client::{Attempt, Step};
     use crate::registry::samples::{ECHO, tcp};
     use crate::registry::{EntryId, ProbeSettings, Probes, Table};
-    use crate::server::{self, Limits, Mapper, Server};
+    use crate::server::{self, Limits, Mapper, MapperSettings, Server};
     use crate::service::Conversation;
     use crate::transport::Listener;
     use crate::wire::mgmt::IsServerListeningResponse;
     use crate::wire::status::{ProviderReason, RejectReason};
-    use crate::wire::{EptStatus, FaultStatus, TransferSyntax};
+    use crate::wire::{EptStatus, FaultStatus};
     use nix::sys::resource::{Usage, UsageWho, getrusage};
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
@@ -292,7 +292,7 @@ mod tests {
     fn serving() -> Target {
         let listener = Listener::bind(&"ncacn_ip_tcp:127.0.0.1[0]".parse().unwrap()).unwrap();
         let address = listener.address();
-        let mapper = Mapper::new(Conversation::Windows, TransferSyntax::Ndr, 10);
+        let (mapper, _) = Mapper::new(MapperSettings::new(Conversation::Windows, 10));
         let (interfaces, statistics) = (mapper.interfaces(), mapper.statistics());
         let server = Server::new(interfaces, Limits::default(), statistics);
         thread::spawn(move || {
