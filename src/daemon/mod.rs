@@ -13,6 +13,7 @@ pub mod privilege;
 pub mod probe;
 pub mod process;
 pub mod run;
+pub mod store;
 
 use clap::Parser;
 use std::process::ExitCode;
