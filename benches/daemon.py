@@ -91,7 +91,7 @@ def running(daemon, entries, core=None):
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "epmapperd.toml")
         config.write_text("\n".join(['log_level = "warn"', *entries]))
-        command = [daemon, "--config", config, "--listen", f"ncacn_ip_tcp:{ADDRESS}[0]"]
+        command = [daemon, "--config", config, "--state", "none", "--listen", f"ncacn_ip_tcp:{ADDRESS}[0]"]
         if core is not None:
             command = ["taskset", "-c", str(core), *command]
         server = Running(command)

@@ -119,7 +119,7 @@ fn a_port_that_is_taken_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let binding = format!("ncacn_ip_tcp:127.0.0.1[{port}]");
-    let output = output(program().args(["--listen", &binding]));
+    let output = output(program().args(["--state", "none", "--listen", &binding]));
     assert_eq!(output.status.code(), Some(1));
     let told = stderr(&output);
     let start = format!("error: cannot listen on {binding}: the port is in use; stop ");
@@ -130,7 +130,7 @@ fn a_port_that_is_taken_is_told() {
 #[test]
 fn an_address_that_is_not_here_is_told() {
     let binding = "ncacn_ip_tcp:192.0.2.1[0]";
-    let output = output(program().args(["--listen", binding]));
+    let output = output(program().args(["--state", "none", "--listen", binding]));
     assert_eq!(output.status.code(), Some(1));
     let told = stderr(&output);
     let start =
@@ -147,7 +147,12 @@ fn a_port_that_is_not_permitted_is_told() {
     if first.is_ok_and(|first| first.trim().parse::<u16>().is_ok_and(|first| first <= 135)) {
         return skip::skipped("everybody may listen on port 135 here");
     }
-    let output = output(command.args(["--listen", "ncacn_ip_tcp:127.0.0.99[135]"]));
+    let output = output(command.args([
+        "--state",
+        "none",
+        "--listen",
+        "ncacn_ip_tcp:127.0.0.99[135]",
+    ]));
     assert_eq!(output.status.code(), Some(1));
     let told = stderr(&output);
     let start = "error: cannot listen on ncacn_ip_tcp:127.0.0.99[135]: permission denied; start as root or ";
@@ -405,7 +410,7 @@ fn only_root_can_become_another_user() {
     let file = ConfigFile::new("user = \"root\"\n");
     file.open_folder_to(0o755);
     command.arg("--config").arg(file.path());
-    let output = output(command.args(["--listen", ANY_PORT]));
+    let output = output(command.args(["--state", "none", "--listen", ANY_PORT]));
     assert_eq!(output.status.code(), Some(1));
     let told = stderr(&output);
     assert!(
@@ -431,7 +436,7 @@ fn an_unknown_user_is_told_before_anything_is_done() {
     let file = ConfigFile::new("user = \"no-such-user\"\n");
     let mut command = program();
     command.arg("--config").arg(file.path());
-    let output = output(command.args(["--listen", ANY_PORT]));
+    let output = output(command.args(["--state", "none", "--listen", ANY_PORT]));
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         stderr(&output),
@@ -730,7 +735,9 @@ fn more_listeners_than_the_limit_leaves_room_for_are_told() {
         checked(&["--config", file.path().to_str().unwrap()]);
         let mut command = program();
         command.arg("--config").arg(file.path());
-        let output = output(command.args(["--listen", ANY_PORT, "--listen", ANY_PORT]));
+        let output = output(command.args([
+            "--state", "none", "--listen", ANY_PORT, "--listen", ANY_PORT,
+        ]));
         assert_eq!(output.status.code(), Some(1));
         let told = format!(
             "error: the entries of listeners and endpoints do not fit: \
@@ -916,7 +923,7 @@ fn a_log_that_nobody_reads_any_more_harms_nothing() {
     command
         .arg("--config")
         .arg(file.path())
-        .args(["--listen", ANY_PORT]);
+        .args(["--state", "none", "--listen", ANY_PORT]);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut first = String::new();

@@ -291,7 +291,7 @@ fn an_unfinished_lookup_has_a_life() {
 fn more_connections_than_files_are_warned_of() {
     let mut shell = std::process::Command::new("sh");
     let script = format!(
-        "ulimit -n 100 && exec {} --listen '{ANY_PORT}'",
+        "ulimit -n 100 && exec {} --state none --listen '{ANY_PORT}'",
         env!("CARGO_BIN_EXE_epmapperd")
     );
     let run = Run::spawn(shell.args(["-c", &script]));
@@ -442,7 +442,7 @@ fn a_stranger_does_not_get_into_an_association_group() {
 fn a_connection_that_the_system_refuses_is_a_strike_like_others() {
     let mut shell = std::process::Command::new("sh");
     let script = format!(
-        "ulimit -n 40 && exec {} --listen '{ANY_PORT}'",
+        "ulimit -n 40 && exec {} --state none --listen '{ANY_PORT}'",
         env!("CARGO_BIN_EXE_epmapperd")
     );
     let run = Run::spawn(shell.args(["-c", &script]));

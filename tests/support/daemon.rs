@@ -30,7 +30,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon with the text of a config on port 135 of `address`, and returns when it listens.
     ///
-    /// The config's own `listen`, if any, is replaced.
+    /// The config's own `listen`, if any, is replaced, and so is its `state`: nothing is kept.
     pub fn start(address: Ipv4Addr, config: &str) -> Daemon {
         let folder = TempDir::new().expect("a folder for the config");
         let file = folder.path().join("epmapperd.toml");
@@ -39,6 +39,7 @@ impl Daemon {
             .arg("--config")
             .arg(&file)
             .args(["--listen", &format!("ncacn_ip_tcp:{address}[135]")])
+            .args(["--state", "none"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

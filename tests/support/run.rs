@@ -82,8 +82,12 @@ impl Run {
         run
     }
 
-    /// Starts it and returns when it has told where it listens first.
+    /// Starts it and returns when it has told where it listens first. Whose command says nothing of a
+    /// state keeps none, not that of the host.
     pub fn listening(command: &mut Command) -> Run {
+        if !command.get_args().any(|arg| arg == "--state") {
+            command.args(["--state", "none"]);
+        }
         let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
