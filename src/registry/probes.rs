@@ -374,6 +374,7 @@ mod tests {
     use super::super::table::Table;
     use super::*;
     use crate::wire::SyntaxId;
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     const INTERVAL: Duration = Duration::from_secs(60);
@@ -649,5 +650,90 @@ mod tests {
         let lower = [(0x0c, &[0, 0][..]), (0x10, b"EPMAPPER\0")];
         let local = entry(Uuid::nil(), &tower(ECHO, SyntaxId::NDR, &lower));
         assert_eq!(why(&local).to_string(), "ncalrpc is not probed");
+    }
+
+    /// What can happen to targets.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Add(usize, u16),
+        Remove(usize),
+        Take(usize),
+        Answer(usize, Verdict),
+        Pass(u64),
+    }
+
+    /// Any of them, about 6 entries at 4 targets.
+    fn event() -> impl Strategy<Value = Event> {
+        let verdict = prop_oneof![
+            Just(Verdict::Alive),
+            Just(Verdict::Dead),
+            Just(Verdict::Unknown)
+        ];
+        prop_oneof![
+            (0..6usize, 0..4u16).prop_map(|(id, port)| Event::Add(id, port)),
+            (0..6usize).prop_map(Event::Remove),
+            (0..4usize).prop_map(Event::Take),
+            (0..4usize, verdict).prop_map(|(which, verdict)| Event::Answer(which, verdict)),
+            (0..40u64).prop_map(Event::Pass),
+        ]
+    }
+
+    /// Asserts that what is kept twice is the same, and that nothing waits
+    /// for ever.
+    fn assert_whole(probes: &Probes, under_way: &[Target]) {
+        for (target, watched) in &probes.targets {
+            let queued = probes.queue.iter().filter(|(_, it)| it == target);
+            let queued: Vec<_> = queued.map(|(due, _)| *due).collect();
+            match watched.turn {
+                Turn::Due(due) => {
+                    assert_eq!(queued, [due]);
+                    assert!(!watched.entries.is_empty());
+                }
+                Turn::Running { .. } => {
+                    assert!(queued.is_empty() && under_way.contains(target));
+                }
+            }
+            assert!(watched.failures < probes.settings.failures);
+            let at = |id| probes.entries.get(id) == Some(target);
+            assert!(watched.entries.iter().all(at));
+        }
+        let entries = probes.targets.values().map(|it| it.entries.len());
+        assert_eq!(entries.sum::<usize>(), probes.entries.len());
+        assert!(probes.queue.len() <= probes.targets.len());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_each_target_waits_for_one_probe(
+            events in prop::collection::vec(event(), 0..200),
+        ) {
+            let ids = ids(6);
+            let mut probes = Probes::new(longest(2));
+            let mut now = Instant::now();
+            let mut under_way: Vec<Target> = Vec::new();
+            for event in events {
+                match event {
+                    Event::Add(id, at) => probes.add(now, ids[id], port(at)),
+                    Event::Remove(id) => probes.remove(ids[id]),
+                    Event::Take(most) => {
+                        let taken = probes.due(now, most);
+                        assert!(taken.len() <= most);
+                        for Probe { target, .. } in taken {
+                            assert!(!under_way.contains(&target));
+                            under_way.push(target);
+                        }
+                    }
+                    Event::Answer(which, verdict) if which < under_way.len() => {
+                        let target = under_way.swap_remove(which);
+                        let dead = probes.answered(now, target, verdict);
+                        assert!(dead.is_empty() || verdict == Verdict::Dead);
+                        assert!(dead.iter().all(|id| probes.state(*id).is_none()));
+                    }
+                    Event::Answer(..) => {}
+                    Event::Pass(seconds) => now += Duration::from_secs(seconds),
+                }
+                assert_whole(&probes, &under_way);
+            }
+        }
     }
 }
