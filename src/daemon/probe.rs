@@ -258,11 +258,12 @@ mod tests {
     use crate::wire::mgmt::IsServerListeningResponse;
     use crate::wire::status::{ProviderReason, RejectReason};
     use crate::wire::{EptStatus, FaultStatus};
-    use nix::sys::resource::{Usage, UsageWho, getrusage};
+    use nix::sys::resource::{Resource, Usage, UsageWho, getrusage, setrlimit};
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     use socket2::{Domain, Socket, Type};
     use std::collections::BTreeSet;
+    use std::fs::File;
     use std::io::{BufRead, BufReader, Read, Write};
     use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
     use std::process::{Child, Command, Stdio};
@@ -448,6 +449,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_probe_without_a_descriptor_tells_nothing_about_a_server() {
+        let inside = "daemon::probe::tests::without_descriptors";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", inside, "--ignored", "--nocapture"])
+            .env(SERVER, serving().to_string())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            told.contains("found Alive, then Unknown"),
+            "{told}{output:?}"
+        );
+    }
+
+    /// Whom a program that has used up its descriptors is to ask.
+    const SERVER: &str = "EPMAPPER_TEST_SERVER";
+
+    #[tokio::test]
+    #[ignore = "uses up all descriptors of its process; another test runs it in one of its own"]
+    async fn without_descriptors() {
+        let Ok(server) = std::env::var(SERVER) else {
+            return;
+        };
+        let server = target(server.parse().unwrap());
+        let before = found(server, GENEROUS).await;
+        setrlimit(Resource::RLIMIT_NOFILE, 50, 50).unwrap();
+        let _taken: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        println!("found {before:?}, then {:?}", found(server, GENEROUS).await);
+    }
+
     /// What a probe found about a target, and whose entries are dead.
     type Heard = (Target, Verdict, Vec<EntryId>);
 
@@ -536,6 +568,9 @@ mod tests {
         }
     }
 
+    /// Set where this program is to be a server.
+    const SERVE: &str = "EPMAPPER_TEST_SERVE";
+
     /// This program as a server of its own, for what is done to processes.
     struct Process {
         child: Child,
@@ -552,6 +587,7 @@ mod tests {
                     "--ignored",
                     "--nocapture",
                 ])
+                .env(SERVE, "")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
@@ -578,6 +614,9 @@ mod tests {
     #[test]
     #[ignore = "serves until its standard input ends; other tests run it"]
     fn serve() {
+        if std::env::var_os(SERVE).is_none() {
+            return;
+        }
         println!("\nserving at {}", serving());
         let _ = io::stdin().read_to_end(&mut Vec::new());
     }
