@@ -7,6 +7,7 @@
 pub mod addresses;
 pub mod args;
 pub mod config;
+pub mod keep;
 pub mod lives;
 pub mod log;
 pub mod privilege;

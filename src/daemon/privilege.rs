@@ -59,6 +59,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// Its user and group.
+    pub fn ids(&self) -> (Uid, Gid) {
+        (self.uid, self.gid)
+    }
+
     /// Looks a user up.
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 use super::addresses::Addresses;
 use super::args::{self, Args};
 use super::config::{Config, ConfigError, DEFAULT_LISTEN, Loaded, Mistake, listener};
+use super::keep::{self, State, Writer};
 use super::lives::Lives;
 use super::log;
 use super::privilege::{Account, PrivilegeError};
+use super::store::{Restored, StoreError};
 use crate::registry::{self, Entry, Owner, Process, RegistryError, TableLimits};
 use crate::server::{self, Mapper, MapperSettings, Server};
 use crate::transport::Listener;
@@ -52,6 +54,9 @@ pub enum StartError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// What is kept of registrations.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// More listeners and endpoints than the limit.
     #[error("the entries of listeners and endpoints do not fit: {0}; raise `limits.entries`")]
     Registry(#[from] RegistryError),
@@ -97,9 +102,12 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
     let (listeners, missing) = listen(&config.listen, Listener::bind)?;
     let descriptors = raise_descriptors();
     if let Some(account) = &account {
+        keep::make_folder(config.state.as_deref(), account);
         account.assume()?;
     }
-    let (daemon, processes) = Daemon::new(args, config, &listeners)?;
+    log::init(config.log_format, config.log_level);
+    let (state, restored) = State::open(config.state.as_deref())?;
+    let (daemon, processes) = Daemon::new(args, config, &listeners, &state, restored)?;
     let daemon = Arc::new(daemon);
 
     // One thread serves: stealing work from each other costs more than it brings
@@ -113,12 +121,14 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
         for listener in &listeners {
             args::tell(&format!("listening on {}", listener.binding()));
         }
-        log::init(daemon.config.log_format, daemon.config.log_level);
         doubts.iter().for_each(warn_of);
         missing.iter().for_each(|missing| warn!("{missing}"));
         daemon.warn_of_descriptors(descriptors);
+        let writer = Writer::start(&daemon.mapper, state)?;
         let _lives = daemon.watch_over(processes)?;
-        daemon.run(listeners, signals).await
+        let ended = daemon.run(listeners, signals).await;
+        writer.end().await;
+        ended
     });
     // Whoever has not got an answer by now will not get one.
     runtime.shutdown_background();
@@ -306,8 +316,21 @@ impl Daemon {
         args: Args,
         config: Config,
         listeners: &[Listener],
+        state: &State,
+        restored: Option<Restored>,
     ) -> Result<(Daemon, Told), StartError> {
-        let (mapper, processes) = Mapper::new(mapper_settings(&config));
+        let mut settings = mapper_settings(&config);
+        settings.is_stored = state.is_stored();
+        settings.object = restored
+            .as_ref()
+            .map_or(settings.object, |restored| restored.object);
+        let (mapper, processes) = Mapper::new(settings);
+        if let Some(Restored {
+            entries, leases, ..
+        }) = restored
+        {
+            mapper.restore(entries, &leases);
+        }
         mapper.replace_owned(Owner::Mapper, own_entries(listeners)?)?;
         mapper.replace_owned(Owner::Configuration, config.entries())?;
         let limits = config.limits.clone();
