@@ -20,7 +20,8 @@ use uuid::Uuid;
 /// Asks DCE/RPC endpoint mappers where services listen
 ///
 /// WHERE is a host, host:port, [IPv6]:port or a string binding such as
-/// ncacn_ip_tcp:192.0.2.10[135]; without a port it is 135.
+/// ncacn_ip_tcp:192.0.2.10[135] or ncalrpc:[/run/epmapper/EPMAPPER]; without a
+/// port it is 135.
 #[derive(Debug, Parser)]
 #[command(name = "epm", version, after_help = exit::HELP, disable_help_subcommand = true)]
 pub struct Arguments {

@@ -1,7 +1,7 @@
 //! How `epm` ends: exit statuses, messages, and what to do about them.
 
 use super::mistake::ArgumentError;
-use crate::client::{ClientError, Failure, Step};
+use crate::client::{Attempt, ClientError, Failure, Peer, Step};
 use crate::wire::binding::Binding;
 use crate::wire::status::ProviderReason;
 use crate::wire::{EptStatus, FaultStatus};
@@ -102,7 +102,7 @@ impl CommandError {
         match self {
             CommandError::Usage(_) => USAGE,
             CommandError::Client { error, .. } => match error.failure {
-                Failure::ProtocolSequence(_) | Failure::Port(_) => USAGE,
+                Failure::ProtocolSequence(_) | Failure::Port(_) | Failure::Path(_) => USAGE,
                 Failure::Name { .. } | Failure::Unreachable(_) | Failure::Timeout => 3,
                 _ => 4,
             },
@@ -133,6 +133,10 @@ fn doing(step: Step) -> &'static str {
 fn hint(error: &ClientError) -> Option<&'static str> {
     Some(match &error.failure {
         Failure::Name { .. } => "check the name, or give an address",
+        Failure::Unreachable(attempts) if attempts.iter().any(is_local) => {
+            "check that an endpoint mapper runs on this host and listens there (its log tells \
+             where), and that you may write to the socket"
+        }
         Failure::Unreachable(_) => {
             "check that an endpoint mapper runs there and that no firewall blocks this port"
         }
@@ -160,6 +164,11 @@ fn hint(error: &ClientError) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+/// Whether a local socket was tried.
+fn is_local(attempt: &Attempt) -> bool {
+    matches!(attempt.peer, Peer::Local(_))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! very same octets; otherwise in hex.
 
 use super::render;
+use crate::client::Peer;
 use crate::client::ept::FoundEntry;
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
@@ -101,8 +102,12 @@ struct Grouped<K, V> {
 }
 
 impl Export {
-    /// Prepares entries of the mapper that was reached at an address.
-    pub fn new(found: &[FoundEntry], reached: IpAddr) -> Self {
+    /// Prepares entries of the mapper that was reached at a peer.
+    pub fn new(found: &[FoundEntry], reached: &Peer) -> Self {
+        let reached = match reached {
+            Peer::Network(address) => Some(address.ip()),
+            Peer::Local(_) => None,
+        };
         let mut export = Export::default();
         let mut seen = HashSet::new();
         let mut heads = Grouped::new();
@@ -131,7 +136,7 @@ impl Export {
     }
 
     /// The tower as it has to be registered, unless it is left out.
-    fn tower(&mut self, entry: &FoundEntry, reached: IpAddr) -> Option<TowerBuf> {
+    fn tower(&mut self, entry: &FoundEntry, reached: Option<IpAddr>) -> Option<TowerBuf> {
         let Some(tower) = registrable(&entry.tower, reached) else {
             self.undecodable += 1;
             return None;
@@ -209,8 +214,8 @@ impl Export {
 }
 
 /// The tower without octets behind it, and without the address that the mapper
-/// was reached at; `None` when `epmapperd` would not take it.
-fn registrable(octets: &[u8], reached: IpAddr) -> Option<TowerBuf> {
+/// was reached at, if it was at one; `None` when `epmapperd` would not take it.
+fn registrable(octets: &[u8], reached: Option<IpAddr>) -> Option<TowerBuf> {
     let tower = Tower::decode(octets).ok()?;
     let parts = tower.parts().ok()?;
     if parts.interface.uuid.is_nil() || parts.transfer_syntax.uuid.is_nil() {
@@ -219,7 +224,7 @@ fn registrable(octets: &[u8], reached: IpAddr) -> Option<TowerBuf> {
     let len = octets.len() - tower.trailing().len();
     let mut octets = octets.get(..len)?.to_owned();
     if let (Some(address), Some(at)) = (parts.address(), parts.address_offset)
-        && reached.to_canonical() == IpAddr::V4(address)
+        && reached.is_some_and(|reached| reached.to_canonical() == IpAddr::V4(address))
     {
         octets.get_mut(at..at + 4)?.fill(0);
     }
@@ -454,7 +459,7 @@ mod tests {
 
     /// The configuration of entries, and the warnings.
     fn exported(found: &[FoundEntry]) -> (String, Vec<String>) {
-        let export = Export::new(found, REACHED.into());
+        let export = Export::new(found, &Peer::Network((REACHED, 135).into()));
         let mut out = Vec::new();
         export.write(&mut out, &"somewhere").unwrap();
         (String::from_utf8(out).unwrap(), export.warnings())

@@ -6,10 +6,9 @@ use super::export::Export;
 use super::render::{self, Described, Table, TowerDocument, named};
 use super::values::Server;
 use crate::client::ept::{FoundEntry, LookupQuery};
-use crate::client::{Encoding, Mapper};
+use crate::client::{Encoding, Mapper, Peer};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -93,11 +92,11 @@ impl Lookup {
     }
 
     /// Prints in the form asked for.
-    fn print(&self, found: &[FoundEntry], mapper: SocketAddr) -> Result<(), CommandError> {
+    fn print(&self, found: &[FoundEntry], mapper: &Peer) -> Result<(), CommandError> {
         if self.json {
             render::print_json(&document(found, mapper))
         } else if self.config {
-            let export = Export::new(found, mapper.ip());
+            let export = Export::new(found, mapper);
             export
                 .warnings()
                 .iter()
@@ -112,7 +111,7 @@ impl Lookup {
 }
 
 /// The entries for programs.
-fn document(found: &[FoundEntry], mapper: SocketAddr) -> Document<'_> {
+fn document<'a>(found: &'a [FoundEntry], mapper: &Peer) -> Document<'a> {
     Document {
         mapper: render::reached(mapper),
         entries: found.iter().map(EntryDocument::from).collect(),

@@ -3,10 +3,9 @@
 use super::args::Map;
 use super::exit::{CommandError, Outcome};
 use super::render::{self, Described, Table, TowerDocument};
-use crate::client::{Encoding, Mapper};
+use crate::client::{Encoding, Mapper, Peer};
 use crate::wire::SyntaxId;
 use serde::Serialize;
-use std::net::SocketAddr;
 use tokio::time::Instant;
 
 /// What `--json` prints.
@@ -73,7 +72,7 @@ impl Map {
     }
 
     /// Prints in the form asked for.
-    fn print(&self, found: &[Box<[u8]>], mapper: SocketAddr) -> Result<(), CommandError> {
+    fn print(&self, found: &[Box<[u8]>], mapper: &Peer) -> Result<(), CommandError> {
         let described = found.iter().map(|tower| Described::new(tower, self.object));
         if self.json {
             let towers = described.map(|described| TowerDocument::from(&described));

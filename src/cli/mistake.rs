@@ -1,5 +1,6 @@
 //! What is wrong with an argument.
 
+use crate::client::PathFault;
 use crate::wire::binding::BindingError;
 use crate::wire::tower::ProtocolSequence;
 use uuid::Uuid;
@@ -12,9 +13,10 @@ pub enum ArgumentError {
     NoServer,
     /// A name of no protocol sequence where one belongs.
     #[error(
-        "there is no protocol sequence {0:?}: write HOST, HOST:PORT or {tcp}:HOST[PORT], for epm \
-         speaks {tcp} only",
-        tcp = ProtocolSequence::NcacnIpTcp
+        "there is no protocol sequence {0:?}: write HOST, HOST:PORT, {tcp}:HOST[PORT] or \
+         {local}:[/PATH], for epm speaks {tcp} and {local} only",
+        tcp = ProtocolSequence::NcacnIpTcp,
+        local = ProtocolSequence::Ncalrpc
     )]
     NoSequence(String),
     /// A protocol sequence in capitals; C706 has all names in lower case, and
@@ -22,8 +24,15 @@ pub enum ArgumentError {
     #[error("protocol sequences are in lower case: write {0}")]
     UpperCase(ProtocolSequence),
     /// A protocol sequence that is known, but not spoken.
-    #[error("epm does not speak {0} yet, only {tcp}", tcp = ProtocolSequence::NcacnIpTcp)]
+    #[error(
+        "epm does not speak {0} yet, only {tcp} and {local}",
+        tcp = ProtocolSequence::NcacnIpTcp,
+        local = ProtocolSequence::Ncalrpc
+    )]
     NotSpoken(ProtocolSequence),
+    /// An endpoint that is no path of a local socket.
+    #[error(transparent)]
+    Path(#[from] PathFault),
     /// A string binding that is none.
     #[error(transparent)]
     Binding(#[from] BindingError),

@@ -7,6 +7,7 @@
 //! early, as `head` does, is no error.
 
 use super::exit::CommandError;
+use crate::client::Peer;
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
 use crate::wire::names;
@@ -16,7 +17,6 @@ use serde_json::Serializer;
 use serde_json::ser::{Formatter, PrettyFormatter};
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::net::SocketAddr;
 use uuid::Uuid;
 
 /// What a tower says, as far as it says something.
@@ -124,11 +124,17 @@ impl From<&Described<'_>> for TowerDocument {
 }
 
 /// The binding that a server was reached by.
-pub fn reached(peer: SocketAddr) -> String {
-    let binding = Binding {
-        address: peer.ip().to_string(),
-        endpoint: peer.port().to_string(),
-        ..Binding::new(ProtocolSequence::NcacnIpTcp)
+pub fn reached(peer: &Peer) -> String {
+    let binding = match peer {
+        Peer::Network(address) => Binding {
+            address: address.ip().to_string(),
+            endpoint: address.port().to_string(),
+            ..Binding::new(ProtocolSequence::NcacnIpTcp)
+        },
+        Peer::Local(path) => Binding {
+            endpoint: path.to_string_lossy().into_owned(),
+            ..Binding::new(ProtocolSequence::Ncalrpc)
+        },
     };
     binding.to_string()
 }

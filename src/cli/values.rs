@@ -2,7 +2,7 @@
 
 use super::args::Versions;
 use super::mistake::ArgumentError;
-use crate::client::EPMAP_PORT;
+use crate::client::{EPMAP_PORT, socket_path};
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
 use crate::wire::ept::VersionOption;
@@ -13,7 +13,8 @@ use std::str::FromStr;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The server to ask: a binding for TCP, with its port.
+/// The server to ask: a binding for TCP with its port, or for a local socket
+/// with its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server(pub Binding);
 
@@ -73,19 +74,33 @@ fn no_sequence(name: &str) -> ArgumentError {
 /// A server that is given as a string binding.
 fn binding(text: &str) -> Result<Server, ArgumentError> {
     let binding: Binding = text.parse()?;
-    if binding.protseq != ProtocolSequence::NcacnIpTcp {
-        return Err(ArgumentError::NotSpoken(binding.protseq));
-    }
+    let is_local = match binding.protseq {
+        ProtocolSequence::NcacnIpTcp => false,
+        ProtocolSequence::Ncalrpc => true,
+        other => return Err(ArgumentError::NotSpoken(other)),
+    };
     if binding.object.is_some() {
         return Err(ArgumentError::Object);
     }
-    if let Some((name, _)) = binding.options.into_iter().next() {
-        return Err(ArgumentError::Option(name));
+    if let Some((name, _)) = binding.options.first() {
+        return Err(ArgumentError::Option(name.clone()));
+    }
+    if is_local {
+        return local(&binding);
     }
     match binding.endpoint.as_str() {
         "" => Ok(Server::at(&binding.address, EPMAP_PORT)),
         endpoint => Ok(Server::at(&binding.address, port(endpoint)?)),
     }
+}
+
+/// A server at a local socket, its path filled in.
+fn local(binding: &Binding) -> Result<Server, ArgumentError> {
+    let path = socket_path(binding)?;
+    Ok(Server(Binding {
+        endpoint: path.to_string_lossy().into_owned(),
+        ..Binding::new(ProtocolSequence::Ncalrpc)
+    }))
 }
 
 /// A server that is given as `host`, `host:port`, `[v6]`, `[v6]:port` or `v6`.
@@ -261,6 +276,9 @@ mod tests {
             ("ncacn_ip_tcp:mapper", "ncacn_ip_tcp:mapper[135]"),
             ("ncacn_ip_tcp:mapper[1135]", "ncacn_ip_tcp:mapper[1135]"),
             ("ncacn_ip_tcp:::1[1135]", "ncacn_ip_tcp:::1[1135]"),
+            ("ncalrpc:", "ncalrpc:[/run/epmapper/EPMAPPER]"),
+            ("ncalrpc:[samr]", "ncalrpc:[/run/epmapper/samr]"),
+            ("ncalrpc:[/tmp/a]", "ncalrpc:[/tmp/a]"),
         ] {
             assert_eq!(server(text), Ok(binding.to_owned()), "{text}");
         }
@@ -284,6 +302,8 @@ mod tests {
                 "ncacn_np:mapper[\\pipe\\epmapper]",
                 "does not speak ncacn_np",
             ),
+            ("ncalrpc:mapper[/tmp/a]", "has no address"),
+            ("ncalrpc:[tmp/a]", "not an absolute path"),
             ("ncacn_ip_tcp:mapper[135,sign]", "\"sign\" is not known"),
             (
                 "12345778-1234-abcd-ef00-0123456789ac@ncacn_ip_tcp:mapper",

@@ -1,14 +1,13 @@
 //! One connection to a server, bound to one interface: calls.
 
 use super::connection::Connection;
-use super::{ClientError, Failure, Step};
+use super::{ClientError, Failure, Peer, Step};
 use crate::proto::{ClientEvent, ProtocolError};
 use crate::wire::binding::Binding;
 use crate::wire::pdu::{ContextAnswer, PacketType, bind_time_syntax};
 use crate::wire::status::ContextResult;
 use crate::wire::{ByteOrder, DecodeError, Input, Output, SyntaxId, TransferSyntax, ndr};
 use bytes::Bytes;
-use std::net::SocketAddr;
 use tokio::time::Instant;
 
 /// How a client's stubs are to be written.
@@ -118,8 +117,8 @@ impl Client {
         })
     }
 
-    /// The address that the server was reached at.
-    pub fn peer(&self) -> SocketAddr {
+    /// Where the server was reached.
+    pub fn peer(&self) -> &Peer {
         self.connection.peer()
     }
 

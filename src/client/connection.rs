@@ -1,15 +1,15 @@
 //! A connection and what is said on it: every step ends at its deadline.
 
-use super::{Attempt, ClientError, Failure, Step, resolve};
+use super::{Attempt, ClientError, Failure, Peer, Step, resolve};
 use crate::proto::{ClientAssociation, ClientEvent, ClientSettings};
+use crate::transport::Stream;
 use crate::wire::ByteOrder;
 use crate::wire::binding::Binding;
 use bytes::BytesMut;
 use std::io;
-use std::net::SocketAddr;
 use std::time;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
 /// Room for one read, in octets: more than a fragment of the usual size.
@@ -18,9 +18,9 @@ const READ: usize = 8192;
 /// A connection to a server.
 pub struct Connection {
     /// The connection.
-    stream: TcpStream,
-    /// The address that it goes to.
-    peer: SocketAddr,
+    stream: Stream,
+    /// Where it goes to.
+    peer: Peer,
     /// What is said on it.
     association: ClientAssociation,
     /// What was received and not yet taken.
@@ -34,7 +34,7 @@ pub struct Connection {
 impl Connection {
     /// Connects to the server of a binding; what is sent will be in `order`.
     ///
-    /// The addresses of its name are tried in turn, each for its share of the
+    /// Its local socket, or the addresses of its name, are tried in turn, each for its share of the
     /// time that is left.
     ///
     /// # Errors
@@ -44,12 +44,10 @@ impl Connection {
         order: ByteOrder,
         deadline: Instant,
     ) -> Result<Connection, ClientError> {
-        let addresses = resolve::addresses(binding, deadline).await?;
-        let (stream, peer) = reach(&addresses, deadline)
+        let peers = resolve::peers(binding, deadline).await?;
+        let (stream, peer) = reach(peers, deadline)
             .await
             .map_err(|attempts| ClientError::new(Step::Connect, Failure::Unreachable(attempts)))?;
-        let unusable = |error| ClientError::new(Step::Connect, Failure::Broken(error));
-        stream.set_nodelay(true).map_err(unusable)?;
         let settings = ClientSettings {
             order,
             answer_timeout: deadline.saturating_duration_since(Instant::now()),
@@ -65,9 +63,9 @@ impl Connection {
         })
     }
 
-    /// The address that the server was reached at.
-    pub fn peer(&self) -> SocketAddr {
-        self.peer
+    /// Where the server was reached.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Asks for something, and waits for the event that answers it.
@@ -103,46 +101,69 @@ impl Connection {
             if let Some(event) = self.association.poll_event() {
                 return Ok(event);
             }
-            self.incoming.reserve(READ);
-            let (mut reader, mut writer) = self.stream.split();
+            // Waiting for a socket that is always ready takes no turn of others,
+            // the deadline's among them.
+            consume_budget().await;
             let octets = self.association.poll_transmit().filter(|_| self.writable);
             tokio::select! {
                 biased;
-                read = reader.read_buf(&mut self.incoming) => match read? {
-                    0 => self.association.peer_closed(),
-                    _ => self.association.receive(&mut self.incoming),
-                },
-                sent = writer.write(octets.unwrap_or_default()), if octets.is_some() => match sent {
-                    Ok(count) => self.association.transmitted(count),
-                    // What the server has said before is still to be read.
-                    Err(_) => self.writable = false,
-                },
+                ready = self.stream.readable() => {
+                    ready?;
+                    self.incoming.reserve(READ);
+                    match self.stream.try_read_buf(&mut self.incoming) {
+                        Ok(0) => self.association.peer_closed(),
+                        Ok(_) => self.association.receive(&mut self.incoming),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                ready = self.stream.writable(), if octets.is_some() => {
+                    let octets = octets.unwrap_or_default();
+                    match ready.and_then(|()| self.stream.try_write(octets)) {
+                        Ok(count) => self.association.transmitted(count),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        // What the server has said before is still to be read.
+                        Err(_) => self.writable = false,
+                    }
+                }
             }
         }
     }
 }
 
-/// Connects to the first address that takes it, in their order.
+/// Connects to the first peer that takes it, in their order.
 ///
 /// Each has its share of the time left, so that one that answers nothing does
 /// not use up the time of the next.
-async fn reach(
-    addresses: &[SocketAddr],
-    deadline: Instant,
-) -> Result<(TcpStream, SocketAddr), Vec<Attempt>> {
+async fn reach(peers: Vec<Peer>, deadline: Instant) -> Result<(Stream, Peer), Vec<Attempt>> {
     let mut attempts = Vec::new();
-    for (&address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
+    let shares = (1..=peers.len() as u32).rev();
+    for (peer, left) in peers.into_iter().zip(shares) {
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / left;
-        let error = match timeout_at(now + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) if is_itself(&stream) => io::ErrorKind::ConnectionRefused.into(),
-            Ok(Ok(stream)) => return Ok((stream, address)),
+        let error = match timeout_at(now + share, connect(&peer)).await {
+            Ok(Ok(stream)) => return Ok((stream, peer)),
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),
         };
-        attempts.push(Attempt { address, error });
+        attempts.push(Attempt { peer, error });
     }
     Err(attempts)
+}
+
+/// Connects to a peer.
+async fn connect(peer: &Peer) -> io::Result<Stream> {
+    match peer {
+        Peer::Network(address) => {
+            let stream = TcpStream::connect(address).await?;
+            if is_itself(&stream) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        }
+        Peer::Local(path) => UnixStream::connect(path).await.map(Stream::Unix),
+    }
 }
 
 /// Whether a connection goes to itself: where nobody listens on a port that the
@@ -164,7 +185,7 @@ mod tests {
     use crate::wire::{DataRepresentation, SyntaxId};
     use socket2::{Domain, SockRef, Socket, Type};
     use std::io::Write;
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
     use std::time::Duration;
 
     /// A connection to a server that accepts its bind.
@@ -304,10 +325,12 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        let both = [closed, open.local_addr().unwrap()];
-        let (_, reached) = reach(&both, generous()).await.unwrap();
-        assert_eq!(reached, both[1]);
-        let attempts = reach(&[closed, closed], generous()).await.unwrap_err();
+        let [open, closed] = [open.local_addr().unwrap(), closed].map(Peer::Network);
+        let both = vec![closed.clone(), open.clone()];
+        let (_, reached) = reach(both, generous()).await.unwrap();
+        assert_eq!(reached, open);
+        let none = vec![closed; 2];
+        let attempts = reach(none, generous()).await.unwrap_err();
         assert_eq!(attempts.len(), 2);
         assert_eq!(attempts[0].error.kind(), io::ErrorKind::ConnectionRefused);
     }

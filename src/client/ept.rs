@@ -5,7 +5,7 @@
 //! told them: nothing in them has been checked, and nothing is filtered again,
 //! since a mapper's own idea of what matches is what one asks it for.
 
-use super::{Client, ClientError, Encoding, Failure, Step};
+use super::{Client, ClientError, Encoding, Failure, Peer, Step};
 use crate::wire::binding::Binding;
 use crate::wire::ept::{
     self, ContextHandle, HandleFreeRequest, InquiryType, LookupRequest, LookupResponse, MapRequest,
@@ -14,7 +14,6 @@ use crate::wire::ept::{
 use crate::wire::ndr::Referents;
 use crate::wire::tower::{ProtocolSequence, Tower, TowerBuf};
 use crate::wire::{DecodeError, EptStatus, Input, Output, SyntaxId};
-use std::net::SocketAddr;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -83,8 +82,8 @@ impl Mapper {
         Ok(Mapper { client })
     }
 
-    /// The address that the mapper was reached at.
-    pub fn peer(&self) -> SocketAddr {
+    /// Where the mapper was reached.
+    pub fn peer(&self) -> &Peer {
         self.client.peer()
     }
 

@@ -1,13 +1,12 @@
 //! Asks any RPC server about itself, through remote management.
 
-use super::{Client, ClientError, Encoding, Failure, Step};
+use super::{Client, ClientError, Encoding, Failure, Peer, Step};
 use crate::wire::binding::Binding;
 use crate::wire::mgmt::{
     self, InqIfIdsResponse, InqPrincNameRequest, InqPrincNameResponse, InqStatsRequest,
     InqStatsResponse, IsServerListeningResponse,
 };
 use crate::wire::{EptStatus, SyntaxId};
-use std::net::SocketAddr;
 use tokio::time::Instant;
 
 /// A connection bound to a server's management interface.
@@ -36,8 +35,8 @@ impl Management {
         Ok(Management { client })
     }
 
-    /// The address that the server was reached at.
-    pub fn peer(&self) -> SocketAddr {
+    /// Where the server was reached.
+    pub fn peer(&self) -> &Peer {
         self.client.peer()
     }
 

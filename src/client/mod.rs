@@ -4,7 +4,7 @@
 //! mapper serves. Every conversation has one deadline, given when it begins:
 //! no step waits longer, whatever the peer does. What a peer answers is bounded
 //! before it is kept. Leaves out authentication, and every protocol sequence
-//! but `ncacn_ip_tcp`.
+//! but `ncacn_ip_tcp` and `ncalrpc`.
 
 pub mod call;
 mod connection;
@@ -15,9 +15,11 @@ pub mod mgmt;
 mod resolve;
 
 pub use crate::transport::tcp::EPMAP_PORT;
+pub use crate::transport::unix::{PathFault, socket_path};
 pub use call::{Client, Encoding, Reply};
 pub use ept::Mapper;
 pub use mgmt::Management;
+pub use resolve::Peer;
 
 use crate::proto::ProtocolError;
 use crate::wire::status::{ContextResult, ProviderReason, RejectReason};
@@ -25,7 +27,6 @@ use crate::wire::tower::ProtocolSequence;
 use crate::wire::{DecodeError, EptStatus, FaultStatus, SyntaxId};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
 /// The step of a conversation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +73,18 @@ impl ClientError {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The caller asks for a protocol sequence that the client does not speak.
-    #[error("{0} is not spoken; use {tcp}", tcp = ProtocolSequence::NcacnIpTcp)]
+    #[error(
+        "{0} is not spoken; use {tcp} or {local}",
+        tcp = ProtocolSequence::NcacnIpTcp,
+        local = ProtocolSequence::Ncalrpc
+    )]
     ProtocolSequence(ProtocolSequence),
     /// The caller gave an endpoint that is no TCP port.
     #[error("endpoint {0:?} is no port number")]
     Port(String),
+    /// The caller gave an endpoint that is no path of a local socket.
+    #[error(transparent)]
+    Path(#[from] PathFault),
     /// The name has no address, or could not be asked for.
     #[error("no address for {host:?}: {error}")]
     Name {
@@ -85,7 +93,7 @@ pub enum Failure {
         /// What the resolver said.
         error: io::Error,
     },
-    /// No address of the server took the connection.
+    /// No address of the server took the connection, or its socket did not.
     #[error("{}", Attempt::list(.0))]
     Unreachable(Vec<Attempt>),
     /// The deadline has passed.
@@ -144,11 +152,11 @@ impl From<ProtocolError> for Failure {
     }
 }
 
-/// An address that did not take a connection.
+/// A peer that did not take a connection.
 #[derive(Debug)]
 pub struct Attempt {
-    /// The address.
-    pub address: SocketAddr,
+    /// Where it should have been.
+    pub peer: Peer,
     /// Why not.
     pub error: io::Error,
 }
@@ -156,7 +164,7 @@ pub struct Attempt {
 impl Attempt {
     /// All attempts in one line.
     fn list(attempts: &[Attempt]) -> String {
-        let each = |attempt: &Attempt| format!("{}: {}", attempt.address, attempt.error);
+        let each = |attempt: &Attempt| format!("{}: {}", attempt.peer, attempt.error);
         attempts.iter().map(each).collect::<Vec<_>>().join("; ")
     }
 }

@@ -1,28 +1,60 @@
-//! From a binding to the addresses that may serve it.
+//! From a binding to the places that may serve it: addresses, or a local socket.
 
 use super::{ClientError, EPMAP_PORT, Failure, Step};
+use crate::transport::unix;
 use crate::wire::binding::Binding;
 use crate::wire::tower::ProtocolSequence;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
-/// The addresses of a binding, in the order to try them; at least one.
+/// Where a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// At an address, over TCP.
+    Network(SocketAddr),
+    /// At a local socket.
+    Local(PathBuf),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Peer::Network(address) => address.fmt(f),
+            Peer::Local(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// The peers of a binding, in the order to try them; at least one.
 ///
-/// No address means this host, no endpoint the mapper's port.
+/// Over TCP no address means this host, no endpoint the mapper's port. A local
+/// socket that is named without a folder is in the mapper's own.
 ///
 /// # Errors
-/// At step `Resolve`: the binding is not one for TCP, the name is not known, or
-/// the deadline has passed.
-pub async fn addresses(
-    binding: &Binding,
-    deadline: Instant,
-) -> Result<Vec<SocketAddr>, ClientError> {
+/// At step `Resolve`: the binding is for neither TCP nor a local socket, the
+/// name is not known, or the deadline has passed.
+pub async fn peers(binding: &Binding, deadline: Instant) -> Result<Vec<Peer>, ClientError> {
     let failed = |failure| ClientError::new(Step::Resolve, failure);
-    if binding.protseq != ProtocolSequence::NcacnIpTcp {
-        return Err(failed(Failure::ProtocolSequence(binding.protseq)));
+    match binding.protseq {
+        ProtocolSequence::NcacnIpTcp => {
+            let found = addresses(binding, deadline).await?;
+            Ok(found.into_iter().map(Peer::Network).collect())
+        }
+        ProtocolSequence::Ncalrpc => {
+            let path = unix::socket_path(binding).map_err(|fault| failed(fault.into()))?;
+            Ok(vec![Peer::Local(path)])
+        }
+        other => Err(failed(Failure::ProtocolSequence(other))),
     }
+}
+
+/// The addresses of a binding for TCP; at least one.
+async fn addresses(binding: &Binding, deadline: Instant) -> Result<Vec<SocketAddr>, ClientError> {
+    let failed = |failure| ClientError::new(Step::Resolve, failure);
     let port = port(&binding.endpoint).map_err(failed)?;
     let host = binding.address.as_str();
     if host.is_empty() {
@@ -66,29 +98,40 @@ mod tests {
     use super::super::fake::{assert_fails, generous};
     use super::*;
 
-    /// The addresses of a binding in text.
-    async fn resolved(binding: &str) -> Result<Vec<SocketAddr>, ClientError> {
-        addresses(&binding.parse().unwrap(), generous()).await
+    /// The peers of a binding, in text.
+    async fn resolved(binding: &str) -> Result<Vec<String>, ClientError> {
+        let peers = peers(&binding.parse().unwrap(), generous()).await?;
+        Ok(peers.iter().map(Peer::to_string).collect())
     }
 
     #[tokio::test]
     async fn what_is_left_out_is_this_host_and_port_135() {
         let here = resolved("ncacn_ip_tcp:").await.unwrap();
-        assert_eq!(
-            here,
-            [
-                "127.0.0.1:135".parse().unwrap(),
-                "[::1]:135".parse().unwrap()
-            ]
-        );
+        assert_eq!(here, ["127.0.0.1:135", "[::1]:135"]);
         let there = resolved("ncacn_ip_tcp:192.0.2.7[1135]").await.unwrap();
-        assert_eq!(there, ["192.0.2.7:1135".parse().unwrap()]);
+        assert_eq!(there, ["192.0.2.7:1135"]);
         let six = resolved("ncacn_ip_tcp:2001:db8::1[135]").await.unwrap();
-        assert_eq!(six, ["[2001:db8::1]:135".parse().unwrap()]);
+        assert_eq!(six, ["[2001:db8::1]:135"]);
     }
 
     #[tokio::test]
-    async fn what_tcp_cannot_reach_is_refused() {
+    async fn a_local_socket_is_a_path_or_a_name_in_the_mappers_folder() {
+        for (binding, path) in [
+            ("ncalrpc:", "/run/epmapper/EPMAPPER"),
+            ("ncalrpc:[samr]", "/run/epmapper/samr"),
+            ("ncalrpc:[/tmp/a]", "/tmp/a"),
+        ] {
+            assert_eq!(resolved(binding).await.unwrap(), [path]);
+        }
+        for binding in ["ncalrpc:[./a]", "ncalrpc:[/tmp/..]"] {
+            assert_fails(resolved(binding).await, Step::Resolve, |failure| {
+                matches!(failure, Failure::Path(_))
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_reached_is_refused() {
         let pipe = resolved("ncacn_np:host[\\pipe\\epmapper]").await;
         assert_fails(pipe, Step::Resolve, |failure| {
             matches!(

@@ -249,12 +249,12 @@ fn is_lack(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::client::fake::{Answer, Fake, response};
-    use crate::client::{Attempt, Step};
+    use crate::client::{Attempt, Peer, Step};
     use crate::registry::samples::{ECHO, tcp};
     use crate::registry::{EntryId, ProbeSettings, Probes, Table};
     use crate::server::{self, Limits, Mapper, MapperSettings, Server};
     use crate::service::Conversation;
-    use crate::transport::Listener;
+    use crate::transport::{Listener, tcp};
     use crate::wire::mgmt::IsServerListeningResponse;
     use crate::wire::status::{ProviderReason, RejectReason};
     use crate::wire::{EptStatus, FaultStatus};
@@ -291,11 +291,12 @@ mod tests {
 
     /// A mapper that serves on a thread of its own until the end of the test.
     fn serving() -> Target {
-        let listener = Listener::bind(&"ncacn_ip_tcp:127.0.0.1[0]".parse().unwrap()).unwrap();
+        let listener = tcp::Listener::bind(&"ncacn_ip_tcp:127.0.0.1[0]".parse().unwrap()).unwrap();
         let address = listener.address();
+        let listener = Listener::Tcp(listener);
         let (mapper, _) = Mapper::new(MapperSettings::new(Conversation::Windows, 10));
         let (interfaces, statistics) = (mapper.interfaces(), mapper.statistics());
-        let server = Server::new(interfaces, Limits::default(), statistics);
+        let server = Server::new(interfaces, Vec::new(), Limits::default(), statistics);
         thread::spawn(move || {
             let mut builder = runtime::Builder::new_current_thread();
             let runtime = builder.enable_all().build().unwrap();
@@ -435,7 +436,7 @@ mod tests {
             let error = || io::Error::from_raw_os_error(code);
             assert_eq!(verdict(&Failure::Broken(error())), expected);
             let attempt = Attempt {
-                address: ANY.into(),
+                peer: Peer::Network(ANY.into()),
                 error: error(),
             };
             let failure = Failure::Unreachable(vec![attempt]);

@@ -10,11 +10,10 @@ use super::privilege::{Account, PrivilegeError};
 use super::store::{Restored, StoreError};
 use crate::registry::{self, Entry, Owner, Process, RegistryError, TableLimits};
 use crate::server::{self, Mapper, MapperSettings, Server};
-use crate::transport::Listener;
-use crate::transport::tcp::{ListenCause, ListenError};
+use crate::transport::{ListenCause, ListenError, Listener};
 use crate::wire::SyntaxId;
 use crate::wire::binding::{Binding, BindingError};
-use crate::wire::tower::TowerBuf;
+use crate::wire::tower::{ProtocolSequence, TowerBuf};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::net::Ipv4Addr;
@@ -99,7 +98,9 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
     if let Some(account) = &account {
         account.within_reach()?;
     }
-    let (listeners, missing) = listen(&config.listen, Listener::bind)?;
+    // Before the change of user: the folder of a local socket may be root's.
+    let bind = |binding: &Binding| Listener::bind(binding, config.socket);
+    let (listeners, missing) = listen(&config.listen, bind)?;
     let descriptors = raise_descriptors();
     if let Some(account) = &account {
         keep::make_folder(config.state.as_deref(), account);
@@ -136,40 +137,51 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
 }
 
 /// Listens on what was asked for, or where the daemon listens by default; then
-/// an error says what the host does not have.
+/// errors say what the host does not have: IPv6, or a place for a local socket.
 ///
 /// # Errors
 /// The first listener that cannot be.
 fn listen(
     asked: &[Binding],
     bind: impl Fn(&Binding) -> Result<Listener, ListenError>,
-) -> Result<(Vec<Listener>, Option<ListenError>), ListenError> {
+) -> Result<(Vec<Listener>, Vec<ListenError>), ListenError> {
     if !asked.is_empty() {
         let listeners: Result<_, _> = asked.iter().map(bind).collect();
-        return Ok((listeners?, None));
+        return Ok((listeners?, Vec::new()));
     }
     let mut listeners = Vec::new();
-    let mut missing = None;
+    let mut missing = Vec::new();
     for binding in DEFAULT_LISTEN.iter().filter_map(|text| listener(text).ok()) {
         match bind(&binding) {
             Ok(listener) => listeners.push(listener),
-            Err(error) if matches!(error.cause, ListenCause::NoIpv6) => missing = Some(error),
+            Err(error) if can_do_without(&binding, &error.cause) => missing.push(error),
             Err(error) => return Err(error),
         }
     }
     Ok((listeners, missing))
 }
 
+/// Whether the daemon goes without one of its default listeners.
+fn can_do_without(binding: &Binding, cause: &ListenCause) -> bool {
+    binding.protseq == ProtocolSequence::Ncalrpc || matches!(cause, ListenCause::NoIpv6)
+}
+
 /// The mapper's own entries: one for each endpoint that a client can be told.
 ///
 /// No tower can carry an IPv6 address, so a listener on one says 0.0.0.0, which
-/// tells the client to go on with the address that it dialled.
+/// tells the client to go on with the address that it dialled. A local socket
+/// is told by the name of its file, as Samba does: where the folder is, whoever
+/// asks knows.
 fn own_entries(listeners: &[Listener]) -> Result<Vec<Entry>, StartError> {
     let mut entries: Vec<Entry> = Vec::new();
     for listener in listeners {
         let mut binding = listener.binding();
-        if listener.address().is_ipv6() {
-            binding.address = Ipv4Addr::UNSPECIFIED.to_string();
+        match listener {
+            Listener::Tcp(listener) if listener.address().is_ipv6() => {
+                binding.address = Ipv4Addr::UNSPECIFIED.to_string();
+            }
+            Listener::Tcp(_) => {}
+            Listener::Unix(listener) => binding.endpoint = listener.name(),
         }
         let tower = TowerBuf::from_binding(SyntaxId::EPT, SyntaxId::NDR, &binding)?;
         let entry = Entry::new(Uuid::nil(), tower.octets(), OWN_ANNOTATION, Owner::Mapper)?;
@@ -334,7 +346,8 @@ impl Daemon {
         mapper.replace_owned(Owner::Mapper, own_entries(listeners)?)?;
         mapper.replace_owned(Owner::Configuration, config.entries())?;
         let limits = config.limits.clone();
-        let server = Server::new(mapper.interfaces(), limits, mapper.statistics());
+        let (interfaces, local) = (mapper.interfaces(), mapper.local_interfaces());
+        let server = Server::new(interfaces, local, limits, mapper.statistics());
         let daemon = Daemon {
             args,
             config,
@@ -474,37 +487,48 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::unix::{Access, FOLDER};
+    use tempfile::TempDir;
 
     fn bind(text: &str) -> Listener {
-        Listener::bind(&text.parse().unwrap()).unwrap()
+        Listener::bind(&text.parse().unwrap(), Access::default()).unwrap()
     }
 
-    /// A host without IPv6, and with its ports taken otherwise than the test
+    /// A host without IPv6 and a place for local sockets, and with its ports taken otherwise than the test
     /// could take them.
-    fn bind_without_ipv6(binding: &Binding) -> Result<Listener, ListenError> {
-        if binding.address.contains(':') {
-            return Err(ListenError {
-                binding: binding.to_string(),
-                cause: ListenCause::NoIpv6,
-            });
-        }
-        Ok(bind("ncacn_ip_tcp:127.0.0.1[0]"))
+    fn bind_poorly(binding: &Binding) -> Result<Listener, ListenError> {
+        let cause = match binding.protseq {
+            ProtocolSequence::Ncalrpc => ListenCause::NoFolder(FOLDER.into()),
+            _ if binding.address.contains(':') => ListenCause::NoIpv6,
+            _ => return Ok(bind("ncacn_ip_tcp:127.0.0.1[0]")),
+        };
+        let binding = binding.to_string();
+        Err(ListenError { binding, cause })
+    }
+
+    fn port(listener: &Listener) -> u16 {
+        listener.binding().endpoint.parse().unwrap()
     }
 
     #[test]
-    fn without_ipv6_the_default_goes_without_and_says_so() {
-        let (listeners, missing) = listen(&[], bind_without_ipv6).unwrap();
+    fn the_default_goes_without_ipv6_and_local_sockets_and_says_so() {
+        let (listeners, missing) = listen(&[], bind_poorly).unwrap();
         assert_eq!(listeners.len(), 1);
-        assert_eq!(
-            missing.unwrap().to_string(),
-            "cannot listen on ncacn_ip_tcp:::[135]: this host has no IPv6; listen on an IPv4 address"
-        );
+        let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        let told = [
+            "cannot listen on ncacn_ip_tcp:::[135]: this host has no IPv6; listen on an IPv4 address",
+            "cannot listen on ncalrpc:[/run/epmapper/EPMAPPER]: there is no folder /run/epmapper; \
+             make it, or listen elsewhere",
+        ];
+        assert_eq!(missing, told);
     }
 
     #[test]
-    fn without_ipv6_a_listener_that_was_asked_for_is_an_error() {
-        let asked = DEFAULT_LISTEN.map(|text| text.parse().unwrap());
-        assert!(listen(&asked, bind_without_ipv6).is_err());
+    fn a_listener_that_was_asked_for_and_cannot_be_is_an_error() {
+        for text in &DEFAULT_LISTEN[1..] {
+            let asked = [text.parse().unwrap()];
+            assert!(listen(&asked, bind_poorly).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -516,16 +540,20 @@ mod tests {
         };
         let all = bind("ncacn_ip_tcp:0.0.0.0[0]");
         let one = bind("ncacn_ip_tcp:127.0.0.1[0]");
-        let [all_port, one_port] = [&all, &one].map(|listener| listener.address().port());
-        let mut listeners = vec![all, one];
+        let [all_port, one_port] = [&all, &one].map(port);
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("EPMAPPER");
+        let local = bind(&format!("ncalrpc:[{}]", path.display()));
+        let mut listeners = vec![all, one, local];
         // A host without IPv6 shows the rest.
         let ipv6 = format!("ncacn_ip_tcp:::[{all_port}]").parse().unwrap();
-        listeners.extend(Listener::bind(&ipv6));
+        listeners.extend(Listener::bind(&ipv6, Access::default()));
         let entries = own_entries(&listeners).unwrap();
         let towers: Vec<_> = entries.iter().map(|entry| entry.tower().to_vec()).collect();
         let expected = [
             tower(&format!("ncacn_ip_tcp:[{all_port}]")),
             tower(&format!("ncacn_ip_tcp:127.0.0.1[{one_port}]")),
+            tower("ncalrpc:[EPMAPPER]"),
         ];
         assert_eq!(towers, expected);
         assert!(entries.iter().all(|entry| entry.owner() == Owner::Mapper));

@@ -1,5 +1,6 @@
 //! What one peer, or all of them, may take; what happens is counted.
 
+use crate::transport::Caller;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +13,8 @@ use tracing::warn;
 pub struct Limits {
     /// Connections in all.
     pub connections: usize,
-    /// Connections of one client: an IPv4 address or an IPv6 /64 network.
+    /// Connections of one client: an IPv4 address, an IPv6 /64 network, or a
+    /// user of this host over local sockets.
     pub connections_per_client: usize,
     /// How long a client may take to bind.
     pub bind_timeout: Duration,
@@ -236,7 +238,7 @@ pub(crate) struct Clients {
     /// Connections of all clients.
     total: usize,
     /// Connections of each client.
-    each: HashMap<IpAddr, Arc<AtomicUsize>>,
+    each: HashMap<Client, Arc<AtomicUsize>>,
 }
 
 impl Clients {
@@ -249,13 +251,13 @@ impl Clients {
     /// many the client has, as that changes.
     pub(crate) fn admit(
         &mut self,
-        address: IpAddr,
+        client: Client,
         limits: &Limits,
     ) -> Result<Arc<AtomicUsize>, Limit> {
         if self.total >= limits.connections {
             return Err(Limit::Connections);
         }
-        let own = self.each.entry(client(address)).or_default();
+        let own = self.each.entry(client).or_default();
         if own.load(Ordering::Relaxed) >= limits.connections_per_client {
             return Err(Limit::ConnectionsPerClient);
         }
@@ -265,8 +267,7 @@ impl Clients {
     }
 
     /// Counts an admitted connection out.
-    pub(crate) fn leave(&mut self, address: IpAddr) {
-        let client = client(address);
+    pub(crate) fn leave(&mut self, client: Client) {
         self.total -= 1;
         let own = self.each.get(&client);
         if own.is_none_or(|own| own.fetch_sub(1, Ordering::Relaxed) <= 1) {
@@ -275,11 +276,31 @@ impl Clients {
     }
 }
 
-/// Whom an address stands for: an IPv6 host has its whole /64 network.
-pub(super) fn client(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+/// Whose connections are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Client {
+    /// A host at an IPv4 address, or an IPv6 /64 network, of which a host has a
+    /// whole one.
+    Network(IpAddr),
+    /// A user of this host.
+    User(u32),
+}
+
+impl Client {
+    /// Whom a caller counts as.
+    pub(crate) fn of(caller: Caller) -> Client {
+        match caller {
+            Caller::Network(peer) => Client::at(peer.ip()),
+            Caller::Local(credentials) => Client::User(credentials.uid),
+        }
+    }
+
+    /// Whom an address stands for.
+    fn at(address: IpAddr) -> Client {
+        Client::Network(match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        })
     }
 }
 
@@ -294,10 +315,11 @@ mod tests {
             connections_per_client: 2,
             ..Limits::default()
         };
-        let [one, two]: [IpAddr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
+        let one = Client::at([127, 0, 0, 1].into());
+        let two = Client::User(1);
         let mut clients = Clients::default();
-        let mut admit = |address| {
-            let own = clients.admit(address, &limits);
+        let mut admit = |client| {
+            let own = clients.admit(client, &limits);
             own.map(|own| own.load(Ordering::Relaxed))
         };
         assert_eq!(admit(one), Ok(1));
@@ -319,8 +341,8 @@ mod tests {
     fn addresses_of_one_ipv6_network_are_one_client() {
         let [one, two, other]: [IpAddr; 3] =
             ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|text| text.parse().unwrap());
-        assert_eq!(client(one), client(two));
-        assert_ne!(client(one), client(other));
+        assert_eq!(Client::at(one), Client::at(two));
+        assert_ne!(Client::at(one), Client::at(other));
     }
 
     #[test]

@@ -16,8 +16,7 @@ pub use stream::serve;
 use crate::proto::{Groups, Served};
 use crate::registry::{HandleLimits, Handles};
 use crate::service::Interface;
-use limits::{Clients, Strikes};
-use std::net::IpAddr;
+use limits::{Client, Clients, Strikes};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,10 +24,13 @@ use tokio::sync::Notify;
 
 /// Interfaces and limits that all ways in share.
 pub struct Server {
-    /// What is served; calls name it by index.
+    /// What is served; calls name it by index. What is for local callers only
+    /// comes last, so that an index means the same for all.
     interfaces: Vec<Arc<dyn Interface>>,
-    /// The same, as associations need it.
+    /// What callers from the network are offered.
     served: Arc<[Served]>,
+    /// What callers over local sockets are offered: all.
+    served_locally: Arc<[Served]>,
     /// What clients may take.
     limits: Limits,
     /// How often they wanted more.
@@ -48,7 +50,7 @@ pub struct Server {
 /// What the connections of one association group share.
 struct Group {
     /// The client that made it; nobody else may join, since ids can be guessed.
-    client: IpAddr,
+    client: Client,
     /// Its unfinished lookups.
     handles: Mutex<Handles>,
 }
@@ -78,24 +80,18 @@ impl Statistics {
 }
 
 impl Server {
-    /// A server of `interfaces`, which counts its traffic in `statistics`.
+    /// A server of `interfaces`, and for callers over local sockets of
+    /// `local_interfaces` as well, which counts its traffic in `statistics`.
     pub fn new(
         interfaces: Vec<Arc<dyn Interface>>,
+        local_interfaces: Vec<Arc<dyn Interface>>,
         limits: Limits,
         statistics: Arc<Statistics>,
     ) -> Arc<Self> {
-        let served = interfaces
-            .iter()
-            .map(|interface| Served {
-                interface: interface.id(),
-                transfer_syntaxes: interface
-                    .transfer_syntaxes()
-                    .iter()
-                    .map(|syntax| syntax.id())
-                    .collect(),
-            })
-            .collect();
+        let served = interfaces.iter().map(served).collect();
+        let interfaces = [interfaces, local_interfaces].concat();
         Arc::new(Server {
+            served_locally: interfaces.iter().map(self::served).collect(),
             interfaces,
             served,
             limits,
@@ -130,12 +126,12 @@ impl Server {
         }
     }
 
-    /// Takes a connection from `address` in, or counts which limit refused it.
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
-        match lock(&self.clients).admit(address, &self.limits) {
+    /// Takes a connection of `client` in, or counts which limit refused it.
+    fn admit(self: &Arc<Self>, client: Client) -> Option<Admission> {
+        match lock(&self.clients).admit(client, &self.limits) {
             Ok(own) => Some(Admission {
                 server: self.clone(),
-                address,
+                client,
                 own,
             }),
             Err(limit) => {
@@ -153,10 +149,9 @@ impl Server {
         held.wrapping_add(change) > self.limits.held_octets
     }
 
-    /// The group that a bind from `address` asks for, made when it asks for a
-    /// new one.
-    fn join(&self, id: u32, address: IpAddr) -> Option<(u32, Arc<Group>)> {
-        let client = limits::client(address);
+    /// The group that a bind of `client` asks for, made when it asks for a new
+    /// one.
+    fn join(&self, id: u32, client: Client) -> Option<(u32, Arc<Group>)> {
         let mut groups = lock(&self.groups);
         if id != 0 {
             let group = groups.join(id, |group| group.client == client)?;
@@ -179,12 +174,21 @@ impl Server {
     }
 }
 
+/// An interface as associations need it.
+fn served(interface: &Arc<dyn Interface>) -> Served {
+    let syntaxes = interface.transfer_syntaxes().iter();
+    Served {
+        interface: interface.id(),
+        transfer_syntaxes: syntaxes.map(|syntax| syntax.id()).collect(),
+    }
+}
+
 /// A connection's place among the limits; given back when dropped.
 struct Admission {
     /// Where the place is.
     server: Arc<Server>,
     /// Whose it is.
-    address: IpAddr,
+    client: Client,
     /// How many places the client has.
     own: Arc<AtomicUsize>,
 }
@@ -192,7 +196,7 @@ struct Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut clients = lock(&self.server.clients);
-        clients.leave(self.address);
+        clients.leave(self.client);
         if clients.total() == 0 {
             self.server.emptied.notify_waiters();
         }

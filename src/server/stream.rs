@@ -1,23 +1,23 @@
 //! Connections: an association each, fed from a socket.
 
-use super::limits::Limit;
+use super::limits::{Client, Limit};
 use super::{Admission, Group, Server, lock};
 use crate::proto::{Answer, Association, Call, Closed, Event, Security, Settings};
-use crate::registry::Registrant;
+use crate::registry::{Owner, Process, Registrant};
 use crate::service::{self, Later, Outcome, Reply};
-use crate::transport::Listener;
+use crate::transport::unix::Identity;
+use crate::transport::{Caller, Listener, Stream};
 use crate::wire::{FaultStatus, TransferSyntax, ndr};
 use bytes::BytesMut;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::task::coop::has_budget_remaining;
 use tokio::task::yield_now;
@@ -66,8 +66,8 @@ pub async fn serve(
     server: Arc<Server>,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let way_in = listener.address().ip();
-    let settings = Arc::new(settings(&server, listener.address()));
+    let way_in = WayIn::of(&listener);
+    let settings = Arc::new(settings(&server, &listener));
     let listener = listener.into_tokio()?;
     loop {
         let accepted = tokio::select! {
@@ -76,7 +76,7 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => accept((stream, peer), way_in, &server, &settings, &stop),
+            Ok(accepted) => accept(accepted, way_in, &server, &settings, &stop),
             Err(error) if is_about_one_connection(&error) => debug!(%error, "accept failed"),
             Err(error) => {
                 debug!(%error, "accept failed");
@@ -87,12 +87,39 @@ pub async fn serve(
     }
 }
 
+/// Where a listener takes connections in.
+#[derive(Clone, Copy)]
+enum WayIn {
+    /// At an address, or at any.
+    Network(IpAddr),
+    /// At a local socket.
+    Local,
+}
+
+impl WayIn {
+    /// Where this listener does.
+    fn of(listener: &Listener) -> WayIn {
+        match listener {
+            Listener::Tcp(listener) => WayIn::Network(listener.address().ip()),
+            Listener::Unix(_) => WayIn::Local,
+        }
+    }
+}
+
 /// What an association needs to know of the server and its listener.
-fn settings(server: &Server, address: SocketAddr) -> Settings {
+///
+/// # Source
+/// C706 12.6.3.1, the secondary address: a port, and over a local socket the
+/// name of its file, as DCE's mapper says `epmapper`.
+fn settings(server: &Server, listener: &Listener) -> Settings {
     let limits = &server.limits;
+    let (interfaces, secondary_address) = match listener {
+        Listener::Tcp(listener) => (&server.served, listener.address().port().to_string()),
+        Listener::Unix(listener) => (&server.served_locally, listener.name()),
+    };
     Settings {
-        interfaces: server.served.clone(),
-        secondary_address: address.port().to_string().into(),
+        interfaces: interfaces.clone(),
+        secondary_address: secondary_address.into(),
         max_frag: MAX_FRAG,
         max_call: limits.call_octets,
         max_waiting: limits.calls_in_flight,
@@ -107,13 +134,13 @@ fn settings(server: &Server, address: SocketAddr) -> Settings {
 
 /// Takes an accepted connection in, if the limits allow it.
 fn accept(
-    (stream, peer): (TcpStream, SocketAddr),
-    way_in: IpAddr,
+    (stream, caller): (Stream, Caller),
+    way_in: WayIn,
     server: &Arc<Server>,
     settings: &Arc<Settings>,
     stop: &watch::Receiver<bool>,
 ) {
-    let Some(admission) = server.admit(peer.ip()) else {
+    let Some(admission) = server.admit(Client::of(caller)) else {
         return;
     };
     let now = Instant::now();
@@ -131,21 +158,23 @@ fn accept(
         turn: TURN,
         waited: true,
         awaited: None,
-        peer,
+        caller,
     };
     tokio::spawn(connection.run(stop.clone()));
 }
 
 /// The IPv4 address that the client dialled; the listener's own, unless that
 /// takes connections to any.
-fn dialled(stream: &TcpStream, way_in: IpAddr) -> Option<Ipv4Addr> {
-    match way_in {
-        IpAddr::V4(address) if !address.is_unspecified() => Some(address),
-        IpAddr::V4(_) => match stream.local_addr().ok()?.ip() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        },
-        IpAddr::V6(_) => None,
+fn dialled(stream: &Stream, way_in: WayIn) -> Option<Ipv4Addr> {
+    match (way_in, stream) {
+        (WayIn::Network(IpAddr::V4(address)), _) if !address.is_unspecified() => Some(address),
+        (WayIn::Network(IpAddr::V4(_)), Stream::Tcp(stream)) => {
+            match stream.local_addr().ok()?.ip() {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            }
+        }
+        _ => None,
     }
 }
 
@@ -188,7 +217,7 @@ struct Connection {
     /// The protocol's side.
     association: Association,
     /// The socket.
-    stream: TcpStream,
+    stream: Stream,
     /// The IPv4 address that the client dialled.
     dialled: Option<Ipv4Addr>,
     /// The association group, once bound.
@@ -209,8 +238,8 @@ struct Connection {
     waited: bool,
     /// A call whose reply has to be waited for; no other is begun meanwhile.
     awaited: Option<(Call, Later)>,
-    /// Where the client is.
-    peer: SocketAddr,
+    /// Who the client is.
+    caller: Caller,
 }
 
 /// What a connection was woken by.
@@ -236,22 +265,22 @@ enum End {
 impl Connection {
     /// Serves the connection to its end.
     async fn run(mut self, stop: watch::Receiver<bool>) {
-        debug!(peer = %self.peer, "connected");
+        debug!(peer = %self.caller, "connected");
         let end = self.exchange(stop).await;
         self.leave();
         match end {
             Ok(closed) => {
                 self.count(closed);
-                debug!(peer = %self.peer, ?closed, "closing");
+                debug!(peer = %self.caller, ?closed, "closing");
                 self.linger().await;
             }
             Err(End::Unread) => {
                 self.server().strikes.strike(Limit::WriteTimeout);
-                debug!(peer = %self.peer, "closing: answers left unread");
+                debug!(peer = %self.caller, "closing: answers left unread");
             }
-            Err(End::Peer(error)) => debug!(peer = %self.peer, ?error, "disconnected"),
+            Err(End::Peer(error)) => debug!(peer = %self.caller, ?error, "disconnected"),
             Err(End::Stop) => {
-                debug!(peer = %self.peer, "closing: stopping");
+                debug!(peer = %self.caller, "closing: stopping");
                 self.linger().await;
             }
         }
@@ -425,7 +454,7 @@ impl Connection {
     fn event(&mut self, event: Event) {
         match event {
             Event::Join { group } => {
-                self.group = self.server().join(group, self.peer.ip());
+                self.group = self.server().join(group, self.admission.client);
                 self.association
                     .joined(self.group.as_ref().map(|(id, _)| *id));
             }
@@ -483,12 +512,26 @@ impl Connection {
             dialled: self.dialled,
             handles: &mut handles,
             fresh: &Uuid::new_v4,
-            registrant: &|| Registrant::at(self.peer.ip()),
+            registrant: &|| self.registrant(),
         });
         if handles.evicted() != evicted {
             server.strikes.strike(Limit::LookupHandles);
         }
         outcome
+    }
+
+    /// Who calls; over a local socket the kernel is asked.
+    fn registrant(&self) -> Registrant {
+        let credentials = match self.caller {
+            Caller::Network(peer) => return Registrant::at(peer.ip()),
+            Caller::Local(credentials) => credentials,
+        };
+        let Identity { groups, process } = credentials.identity(&self.stream);
+        Registrant {
+            owner: Owner::User(credentials.uid),
+            groups,
+            process: process.map(|(pid, started)| Process { pid, started }),
+        }
     }
 
     /// Adds to the server's counters what the association counted.

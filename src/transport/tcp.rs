@@ -1,5 +1,6 @@
 //! ncacn_ip_tcp: listening sockets from string bindings.
 
+use super::{BACKLOG, ListenCause, ListenError};
 use crate::wire::binding::Binding;
 use crate::wire::tower::ProtocolSequence;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -9,9 +10,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddr
 /// The endpoint mapper's port (C706 appendix H).
 pub const EPMAP_PORT: u16 = 135;
 
-/// Connections that the kernel keeps for us until they are accepted.
-const BACKLOG: i32 = 4096;
-
 /// A listening socket, made before a runtime is there and before rights are
 /// given up.
 #[derive(Debug)]
@@ -20,47 +18,6 @@ pub struct Listener {
     socket: TcpListener,
     /// Where, with the port that the system chose.
     address: SocketAddr,
-}
-
-/// Why a binding cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {binding}: {cause}")]
-pub struct ListenError {
-    /// The string binding.
-    pub binding: String,
-    /// What is in the way.
-    pub cause: ListenCause,
-}
-
-/// What is in the way of listening.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenCause {
-    /// Another protocol sequence than ncacn_ip_tcp.
-    #[error("{0} is not served; use ncacn_ip_tcp")]
-    ProtocolSequence(ProtocolSequence),
-    /// The network address is a name.
-    #[error("'{0}' is not an IP address; give the address to listen on, or 0.0.0.0 for all")]
-    Name(String),
-    /// The endpoint is no port.
-    #[error("'{0}' is not a port; give a number from 0 to 65535")]
-    Port(String),
-    /// The port is taken.
-    #[error(
-        "the port is in use; stop the program that has it (`ss -ltnp sport = :{0}` names it) or listen elsewhere"
-    )]
-    InUse(u16),
-    /// The address belongs to another host.
-    #[error("{0} is not an address of this host; `ip address` shows those that are")]
-    NotHere(IpAddr),
-    /// Ports below 1024 want a capability.
-    #[error("permission denied; start as root or with the capability CAP_NET_BIND_SERVICE")]
-    NotPermitted,
-    /// The host has no IPv6.
-    #[error("this host has no IPv6; listen on an IPv4 address")]
-    NoIpv6,
-    /// Anything else that the system says.
-    #[error("{0}")]
-    System(io::Error),
 }
 
 impl Listener {
@@ -203,7 +160,7 @@ mod tests {
             ListenCause::Name(_)
         ));
         assert!(matches!(
-            cause("ncalrpc:[x]"),
+            cause("ncacn_np:[x]"),
             ListenCause::ProtocolSequence(_)
         ));
     }

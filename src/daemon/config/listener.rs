@@ -1,12 +1,18 @@
-//! Where a daemon can listen: a string binding that is an address and a port.
+//! Where a daemon can listen: a string binding that is an address and a port,
+//! or the path of a local socket.
 
 use crate::transport::tcp::EPMAP_PORT;
+use crate::transport::unix::{self, PathFault};
 use crate::wire::binding::{Binding, BindingError};
 use crate::wire::tower::ProtocolSequence;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Where the daemon listens when nobody says.
-pub const DEFAULT_LISTEN: [&str; 2] = ["ncacn_ip_tcp:0.0.0.0[135]", "ncacn_ip_tcp:::[135]"];
+pub const DEFAULT_LISTEN: [&str; 3] = [
+    "ncacn_ip_tcp:0.0.0.0[135]",
+    "ncacn_ip_tcp:::[135]",
+    "ncalrpc:[/run/epmapper/EPMAPPER]",
+];
 
 /// Why a binding cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -20,16 +26,24 @@ pub enum ListenerError {
         cause: BindingError,
     },
     /// It is of a protocol sequence that is not served.
-    #[error("`{text}`: {protseq} is not served; only ncacn_ip_tcp is")]
+    #[error("`{text}`: {protseq} is not served; only ncacn_ip_tcp and ncalrpc are")]
     NotServed {
         /// The value.
         text: String,
         /// The protocol sequence.
         protseq: ProtocolSequence,
     },
-    /// It says more than an address and a port.
+    /// It says more than where.
     #[error("`{0}`: a listener has neither object nor options")]
     Extra(String),
+    /// Its endpoint is no path of a local socket.
+    #[error("`{text}`: {cause}")]
+    Path {
+        /// The value.
+        text: String,
+        /// What is wrong with the path.
+        cause: PathFault,
+    },
     /// Its address is a name.
     #[error("`{text}`: `{address}` is not an IP address; write 0.0.0.0 or :: for all")]
     Name {
@@ -40,25 +54,33 @@ pub enum ListenerError {
     },
 }
 
-/// Reads a binding to listen on: TCP, an address that is 0.0.0.0 unless said, a
-/// port that is 135 unless said; port 0 is one that the system chooses.
+/// Reads a binding to listen on.
+///
+/// TCP: an address that is 0.0.0.0 unless said, a port that is 135 unless said;
+/// port 0 is one that the system chooses. Local sockets: an absolute path, that
+/// of the default listener unless said.
 ///
 /// # Errors
 /// What keeps it from being listened on.
 pub fn listener(text: &str) -> Result<Binding, ListenerError> {
-    let owned = || text.to_owned();
-    let mut binding: Binding = text.parse().map_err(|cause| ListenerError::Binding {
-        text: owned(),
-        cause,
-    })?;
-    if binding.protseq != ProtocolSequence::NcacnIpTcp {
-        return Err(ListenerError::NotServed {
-            text: owned(),
-            protseq: binding.protseq,
-        });
-    }
+    let parsed = text.parse::<Binding>();
+    let text = text.to_owned();
+    let mut binding = match parsed {
+        Ok(binding) => binding,
+        Err(cause) => return Err(ListenerError::Binding { text, cause }),
+    };
+    let protseq = binding.protseq;
     if binding.object.is_some() || !binding.options.is_empty() {
-        return Err(ListenerError::Extra(owned()));
+        return Err(ListenerError::Extra(text));
+    }
+    match protseq {
+        ProtocolSequence::NcacnIpTcp => {}
+        ProtocolSequence::Ncalrpc => {
+            let path = unix::listen_path(&binding);
+            let path = path.map_err(|cause| ListenerError::Path { text, cause })?;
+            return Ok(unix::binding_of(&path));
+        }
+        _ => return Err(ListenerError::NotServed { text, protseq }),
     }
     if binding.address.is_empty() {
         binding.address = Ipv4Addr::UNSPECIFIED.to_string();
@@ -70,7 +92,7 @@ pub fn listener(text: &str) -> Result<Binding, ListenerError> {
         .unwrap_or((&binding.address, ""));
     if address.parse::<IpAddr>().is_err() {
         return Err(ListenerError::Name {
-            text: owned(),
+            text,
             address: binding.address,
         });
     }
@@ -90,6 +112,8 @@ mod tests {
             ("ncacn_ip_tcp:127.0.0.1", "ncacn_ip_tcp:127.0.0.1[135]"),
             ("ncacn_ip_tcp:[1135]", "ncacn_ip_tcp:0.0.0.0[1135]"),
             ("ncacn_ip_tcp:fe80::1%lo[0]", "ncacn_ip_tcp:fe80::1%lo[0]"),
+            ("ncalrpc:", DEFAULT_LISTEN[2]),
+            ("ncalrpc:[/tmp/epmapper]", "ncalrpc:[/tmp/epmapper]"),
         ] {
             assert_eq!(listener(text).unwrap().to_string(), full);
         }
@@ -116,6 +140,11 @@ mod tests {
                 "neither object nor options",
             ),
             ("ncacn_ip_tcp:127.0.0.1[70000]", "70000"),
+            ("ncalrpc:[epmapper]", "not an absolute path"),
+            ("ncalrpc:[./epmapper]", "not an absolute path"),
+            ("ncalrpc:[/tmp/]", "names no file"),
+            ("ncalrpc:host[/tmp/epmapper]", "has no address"),
+            ("ncalrpc:[/tmp/epmapper,flag]", "neither object nor options"),
         ] {
             let error = listener(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -18,13 +18,14 @@ mod value;
 pub use endpoint::Endpoint;
 pub use listener::{DEFAULT_LISTEN, ListenerError, listener};
 pub use mistake::{ConfigError, Mistake};
-pub use settings::{ProbeSettings, SocketSettings};
+pub use settings::ProbeSettings;
 
 use super::args::Args;
 use super::log::{LogFormat, LogLevel};
 use crate::registry::{Entry, Policy};
 use crate::server::Limits;
 use crate::service::Conversation;
+use crate::transport::unix::Access;
 use crate::wire::TransferSyntax;
 use crate::wire::binding::Binding;
 use file::{File, RegisterTable, Text};
@@ -67,7 +68,7 @@ pub struct Config {
     /// Who to become once it listens.
     pub user: Option<String>,
     /// How local sockets are made.
-    pub socket: SocketSettings,
+    pub socket: Access,
     /// The file that registrations are kept in, if they are.
     pub state: Option<PathBuf>,
     /// Least important events to log.
@@ -357,7 +358,7 @@ mod tests {
             ..
         } = parse(REGISTRATION);
         let (mode, group) = (0o660, Some(0));
-        assert_eq!((socket, state), (SocketSettings { mode, group }, None));
+        assert_eq!((socket, state), (Access { mode, group }, None));
         let expected = ProbeSettings {
             interval: Duration::from_secs(90),
             timeout: Duration::from_secs(7),
@@ -372,7 +373,7 @@ mod tests {
     #[test]
     fn registration_is_as_by_default_when_nothing_is_said() {
         let config = parse("");
-        assert_eq!(config.socket, SocketSettings::default());
+        assert_eq!(config.socket, Access::default());
         assert_eq!(config.probe, ProbeSettings::default());
         assert_eq!(
             config.state.as_deref(),

@@ -5,12 +5,13 @@ use super::file::{File, LimitsTable, ProbeTable, Text};
 use super::listener::listener;
 use super::mistake::{Problem, line};
 use super::register::{Register, default_reserved, group_id};
-use super::settings::{DEFAULT_STATE, ProbeSettings, SocketSettings};
+use super::settings::{DEFAULT_STATE, ProbeSettings};
 use super::value::{Period, Who};
 use super::{CONVERSATIONS, Config, NO_STATE, TRANSFER_SYNTAXES, Written, by_name};
 use crate::registry::{Entry, Policy};
 use crate::server::Limits;
 use crate::service::Conversation;
+use crate::transport::unix::Access;
 use crate::wire::TransferSyntax;
 use crate::wire::binding::Binding;
 use serde::de::DeserializeOwned;
@@ -125,9 +126,9 @@ impl<'t> Reader<'t> {
     }
 
     /// The file of a local socket.
-    fn socket(&mut self, mode: u32, group: Option<&Spanned<Who>>) -> SocketSettings {
+    fn socket(&mut self, mode: u32, group: Option<&Spanned<Who>>) -> Access {
         let group = group.and_then(|group| self.id(group, group_id));
-        SocketSettings { mode, group }
+        Access { mode, group }
     }
 
     /// Where registrations are kept, if they are.

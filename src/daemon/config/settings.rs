@@ -5,24 +5,6 @@ use std::time::Duration;
 /// Where registrations are kept when nobody says.
 pub const DEFAULT_STATE: &str = "/var/lib/epmapper/registry.redb";
 
-/// The file of a local socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SocketSettings {
-    /// Its mode: who can write can connect.
-    pub mode: u32,
-    /// The id of its group; `None` for the daemon's own.
-    pub group: Option<u32>,
-}
-
-impl Default for SocketSettings {
-    fn default() -> Self {
-        SocketSettings {
-            mode: 0o666,
-            group: None,
-        }
-    }
-}
-
 /// How servers are asked whether they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeSettings {

@@ -1,6 +1,6 @@
 //! Plain values of the configuration: of a form that serde checks.
 
-use super::settings::SocketSettings;
+use crate::transport::unix::Access;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub struct Mode(pub u32);
 
 impl Default for Mode {
     fn default() -> Self {
-        Mode(SocketSettings::default().mode)
+        Mode(Access::default().mode)
     }
 }
 
