@@ -154,6 +154,13 @@ impl Client {
             other => Err(ClientError::new(Step::Call, failure(other))),
         }
     }
+
+    /// Waits until the server closes the connection, whatever the deadline.
+    ///
+    /// What it says meanwhile is dropped: no call may follow.
+    pub async fn closed(&mut self) {
+        self.connection.closed().await;
+    }
 }
 
 /// Offers what the encoding says; gives the context to call on.

@@ -92,6 +92,14 @@ impl Connection {
             .map_err(|failure| ClientError::new(step, failure))
     }
 
+    /// Waits until the server closes the connection, and drops what it says
+    /// meanwhile; nothing can be asked any more.
+    pub async fn closed(&mut self) {
+        while let Ok(1..) = self.stream.read_buf(&mut self.incoming).await {
+            self.incoming.clear();
+        }
+    }
+
     /// Sends and reads until something has happened.
     ///
     /// Reads while it sends: a server may refuse a call before it has all of it,

@@ -1,15 +1,18 @@
-//! Asks an endpoint mapper: `ept_lookup` and `ept_map`, walked to their end.
+//! Asks an endpoint mapper: `ept_lookup` and `ept_map`, walked to their end, and
+//! the changes that `ept` knows.
 //!
 //! Always holds: a walk ends, since pages and what they bring are bounded; and
 //! a handle that is still live then is given back. Entries come as the mapper
 //! told them: nothing in them has been checked, and nothing is filtered again,
 //! since a mapper's own idea of what matches is what one asks it for.
 
+use super::mgmt::ok;
 use super::{Client, ClientError, Encoding, Failure, Peer, Step};
 use crate::wire::binding::Binding;
 use crate::wire::ept::{
-    self, ContextHandle, HandleFreeRequest, InquiryType, LookupRequest, LookupResponse, MapRequest,
-    MapResponse, VersionOption,
+    self, ContextHandle, DeleteRequest, HandleFreeRequest, InquiryType, InsertRequest,
+    LookupRequest, LookupResponse, MapRequest, MapResponse, MgmtDeleteRequest, StatusResponse,
+    VersionOption,
 };
 use crate::wire::ndr::Referents;
 use crate::wire::tower::{ProtocolSequence, Tower, TowerBuf};
@@ -66,6 +69,41 @@ impl FoundEntry {
     pub fn tower(&self) -> Result<Tower<'_>, DecodeError> {
         Tower::decode(&self.tower)
     }
+
+    /// How many octets it takes.
+    pub(super) fn octets(&self) -> usize {
+        self.annotation.len() + self.tower.len()
+    }
+}
+
+impl From<&ept::Entry<'_>> for FoundEntry {
+    fn from(entry: &ept::Entry<'_>) -> Self {
+        FoundEntry {
+            object: entry.object,
+            annotation: Box::from(&*entry.annotation),
+            tower: Box::from(entry.tower_octets().unwrap_or_default()),
+        }
+    }
+}
+
+/// An entry to register or to take out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewEntry<'a> {
+    /// The object; nil for none.
+    pub object: Uuid,
+    /// The tower's octets.
+    pub tower: &'a [u8],
+    /// The annotation without its NUL, at most `MAX_ANNOTATION` octets; it does
+    /// not matter where the entry is to be taken out.
+    pub annotation: &'a [u8],
+}
+
+/// Entries as stubs have them.
+pub(super) fn wire_entries<'a>(entries: &[NewEntry<'a>]) -> Vec<ept::Entry<'a>> {
+    let mut referents = Referents::after(0);
+    let entry =
+        |new: &NewEntry<'a>| ept::Entry::new(&mut referents, new.object, new.tower, new.annotation);
+    entries.iter().map(entry).collect()
 }
 
 impl Mapper {
@@ -132,6 +170,75 @@ impl Mapper {
             request.encode(out);
         };
         self.walk(ept::MAP, request, map_page).await
+    }
+
+    /// Registers entries, at most `MAX_ENTRIES` at once: all or none.
+    ///
+    /// How they end is the mapper's decision: `epmapperd` asks their servers
+    /// from time to time whether they are there.
+    ///
+    /// # Errors
+    /// At step `Call`; `Status` when it is not ok. Windows and Samba answer
+    /// those who may not with a fault.
+    ///
+    /// # Source
+    /// C706 appendix O, `ept_insert`.
+    pub async fn insert(
+        &mut self,
+        entries: &[NewEntry<'_>],
+        replace: bool,
+    ) -> Result<(), ClientError> {
+        let entries = wire_entries(entries);
+        let request = InsertRequest { entries, replace };
+        self.change(ept::INSERT, |out| request.encode(out)).await
+    }
+
+    /// Takes entries out, at most `MAX_ENTRIES` at once: those with this very
+    /// object and tower.
+    ///
+    /// # Errors
+    /// At step `Call`; `Status` when it is not ok, `NOT_REGISTERED` when there
+    /// is no such entry.
+    ///
+    /// # Source
+    /// C706 appendix O, `ept_delete`.
+    pub async fn delete(&mut self, entries: &[NewEntry<'_>]) -> Result<(), ClientError> {
+        let entries = wire_entries(entries);
+        let request = DeleteRequest { entries };
+        self.change(ept::DELETE, |out| request.encode(out)).await
+    }
+
+    /// Takes out every entry with the interface and the address of a tower, of
+    /// any object unless one is given.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    ///
+    /// # Source
+    /// C706 appendix O, `ept_mgmt_delete`.
+    pub async fn mgmt_delete(
+        &mut self,
+        object: Option<Uuid>,
+        tower: &[u8],
+    ) -> Result<(), ClientError> {
+        let mut referents = Referents::after(0);
+        let request = MgmtDeleteRequest {
+            object_speced: object.is_some(),
+            object: Some(referents.point(object.unwrap_or_default())),
+            tower: Some(referents.point(tower)),
+        };
+        self.change(ept::MGMT_DELETE, |out| request.encode(out))
+            .await
+    }
+
+    /// Asks for a change.
+    async fn change(
+        &mut self,
+        opnum: u16,
+        request: impl FnOnce(&mut Output<'_>),
+    ) -> Result<(), ClientError> {
+        let reply = self.client.call(opnum, request).await?;
+        ok(reply.decode(StatusResponse::decode)?.status)
     }
 
     /// Asks for page after page until the walk ends.
@@ -220,19 +327,11 @@ struct Page<T> {
 /// Reads a response of `ept_lookup`.
 fn lookup_page(stub: Input<'_>) -> Result<Page<FoundEntry>, DecodeError> {
     let response = LookupResponse::decode(stub)?;
-    let entry = |entry: &ept::Entry<'_>| FoundEntry {
-        object: entry.object,
-        annotation: Box::from(&*entry.annotation),
-        tower: Box::from(entry.tower_octets().unwrap_or_default()),
-    };
-    let found: Vec<_> = response.entries.iter().map(entry).collect();
+    let found: Vec<_> = response.entries.iter().map(FoundEntry::from).collect();
     Ok(Page {
         handle: response.handle,
         status: response.status,
-        octets: found
-            .iter()
-            .map(|e| e.annotation.len() + e.tower.len())
-            .sum(),
+        octets: found.iter().map(FoundEntry::octets).sum(),
         found,
     })
 }
@@ -255,12 +354,41 @@ fn map_page(stub: Input<'_>) -> Result<Page<Box<[u8]>>, DecodeError> {
 struct Walk {
     /// Where it stands; NULL before the first page and behind the last.
     handle: ContextHandle,
-    /// Entries or towers so far.
+    /// What has come.
+    pages: Pages,
+}
+
+/// What the pages of a walk have brought so far.
+#[derive(Default)]
+pub(super) struct Pages {
+    /// Entries or towers.
     found: usize,
     /// Their octets.
     octets: usize,
     /// Pages without any, since the last with some.
-    empty_pages: usize,
+    empty: usize,
+}
+
+impl Pages {
+    /// Takes a page in that brings so much.
+    ///
+    /// # Errors
+    /// `Endless` above a limit.
+    pub(super) fn turn(&mut self, found: usize, octets: usize) -> Result<(), Failure> {
+        self.found += found;
+        self.octets += octets;
+        self.empty = match found {
+            0 => self.empty + 1,
+            _ => 0,
+        };
+        let limit = |count, what, limit| match count > limit {
+            true => Err(Failure::Endless { what, limit }),
+            false => Ok(()),
+        };
+        limit(self.found, "entries", MAX_FOUND)?;
+        limit(self.octets, "octets", MAX_OCTETS)?;
+        limit(self.empty, "pages without entries", MAX_EMPTY_PAGES)
+    }
 }
 
 impl Walk {
@@ -276,19 +404,7 @@ impl Walk {
     /// `Status` for any other status, `Endless` above a limit.
     fn turn<T>(&mut self, page: &Page<T>) -> Result<bool, Failure> {
         self.handle = page.handle;
-        self.found += page.found.len();
-        self.octets += page.octets;
-        self.empty_pages = match page.found.len() {
-            0 => self.empty_pages + 1,
-            _ => 0,
-        };
-        let limit = |count, what, limit| match count > limit {
-            true => Err(Failure::Endless { what, limit }),
-            false => Ok(()),
-        };
-        limit(self.found, "entries", MAX_FOUND)?;
-        limit(self.octets, "octets", MAX_OCTETS)?;
-        limit(self.empty_pages, "pages without entries", MAX_EMPTY_PAGES)?;
+        self.pages.turn(page.found.len(), page.octets)?;
         match page.status {
             EptStatus::OK => Ok(!self.handle.is_null()),
             EptStatus::NOT_REGISTERED => Ok(false),
@@ -582,5 +698,49 @@ mod tests {
                 "{protseq}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn changes_say_what_they_mean_and_return_the_status() {
+        const OBJECT: Uuid = uuid!("0b5b3f6e-5f2c-4b6d-9d1c-6a8f3b1c2d3e");
+        const TOWER: [u8; 3] = [1, 2, 3];
+        let fake = Fake::bound(|opnum, stub| {
+            let (entries, status) = match opnum {
+                ept::INSERT => {
+                    let request = InsertRequest::decode(stub).unwrap();
+                    assert!(request.replace);
+                    (request.entries, OK)
+                }
+                ept::DELETE => (DeleteRequest::decode(stub).unwrap().entries, NO_MORE),
+                _ => {
+                    let request = MgmtDeleteRequest::decode(stub).unwrap();
+                    assert_eq!(request.object.unwrap().value, Uuid::nil());
+                    assert_eq!(request.tower.unwrap().value, TOWER);
+                    assert!(!request.object_speced);
+                    (Vec::new(), OK)
+                }
+            };
+            for entry in entries {
+                assert_eq!((entry.object, &*entry.annotation), (OBJECT, &b"text"[..]));
+                assert_eq!(entry.tower_octets(), Some(&TOWER[..]));
+            }
+            let told = StatusResponse { status };
+            response(&stub, |out| told.encode(out))
+        });
+        let mut mapper = Mapper::connect(&fake.binding, Encoding::Any, generous())
+            .await
+            .unwrap();
+        let entry = NewEntry {
+            object: OBJECT,
+            tower: &TOWER,
+            annotation: b"text",
+        };
+        mapper.insert(&[entry; 2], true).await.unwrap();
+        assert_fails(mapper.delete(&[entry]).await, Step::Call, |failure| {
+            matches!(failure, Failure::Status(NO_MORE))
+        });
+        mapper.mgmt_delete(None, &TOWER).await.unwrap();
+        drop(mapper);
+        assert_eq!(fake.calls(), [ept::INSERT, ept::DELETE, ept::MGMT_DELETE]);
     }
 }

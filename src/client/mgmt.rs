@@ -112,7 +112,7 @@ impl Management {
 }
 
 /// An error unless the status is ok.
-fn ok(status: EptStatus) -> Result<(), ClientError> {
+pub(super) fn ok(status: EptStatus) -> Result<(), ClientError> {
     match status {
         EptStatus::OK => Ok(()),
         other => Err(ClientError::new(Step::Call, Failure::Status(other))),

@@ -8,6 +8,7 @@
 
 pub mod call;
 mod connection;
+pub mod control;
 pub mod ept;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -17,6 +18,7 @@ mod resolve;
 pub use crate::transport::tcp::EPMAP_PORT;
 pub use crate::transport::unix::{PathFault, socket_path};
 pub use call::{Client, Encoding, Reply};
+pub use control::Control;
 pub use ept::Mapper;
 pub use mgmt::Management;
 pub use resolve::Peer;
