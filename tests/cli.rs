@@ -154,7 +154,19 @@ fn completions_and_man_pages_come_from_the_same_definition() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["epm-lookup.1", "epm-map.1", "epm-mgmt.1", "epm.1"]);
+    assert_eq!(
+        names,
+        [
+            "epm-delete.1",
+            "epm-hold.1",
+            "epm-insert.1",
+            "epm-lookup.1",
+            "epm-map.1",
+            "epm-mgmt.1",
+            "epm-status.1",
+            "epm.1"
+        ]
+    );
 }
 
 // Servers that are not there, or not as they should be

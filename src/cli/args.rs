@@ -3,6 +3,7 @@
 
 use super::exit;
 use super::mistake::ArgumentError;
+use super::registration::{Annotation, Endpoint};
 use super::values::{Interface, Server, timeout};
 use crate::client::Encoding;
 use crate::client::ept::LookupQuery;
@@ -12,12 +13,13 @@ use crate::wire::tower::ProtocolSequence;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Asks DCE/RPC endpoint mappers where services listen
+/// Asks DCE/RPC endpoint mappers where services listen, and registers services
 ///
 /// WHERE is a host, host:port, [IPv6]:port or a string binding such as
 /// ncacn_ip_tcp:192.0.2.10[135] or ncalrpc:[/run/epmapper/EPMAPPER]; without a
@@ -98,6 +100,31 @@ pub enum Command {
     /// Uses the management interface, which every DCE/RPC server has on every
     /// endpoint. What the server keeps to itself is told as such.
     Mgmt(Mgmt),
+    /// Register where an interface is served
+    ///
+    /// Registers all endpoints or none, with any endpoint mapper. epmapperd asks
+    /// the servers from time to time, and takes out those that do not answer;
+    /// what it cannot ask stays until it is deleted. Who may register is the
+    /// mapper's decision. A binding without address is at the address that each
+    /// client asks the mapper at.
+    Insert(Insert),
+    /// Take out where an interface is served
+    ///
+    /// Takes out entries with this very interface, object and binding, one after
+    /// the other.
+    Delete(Delete),
+    /// Register a program for as long as it runs
+    ///
+    /// Registers the endpoints, runs the command and takes the endpoints out when
+    /// it has ended. If epm itself is killed, the mapper takes them out at once.
+    /// If the mapper is started anew, they are registered again. SIGTERM, SIGINT
+    /// and SIGHUP are passed on to the command, but a SIGINT that its terminal
+    /// sends it anyway. Needs epmapperd and its local socket.
+    Hold(Hold),
+    /// List entries with owner, life and last probe, and what is counted
+    ///
+    /// Needs epmapperd and its local socket.
+    Status(Status),
     /// Print a completion script
     #[command(hide = true)]
     Completions {
@@ -177,6 +204,103 @@ pub struct Mgmt {
 
     /// Print one JSON document
     #[arg(long, long_help = super::mgmt::JSON_HELP)]
+    pub json: bool,
+}
+
+/// What is served where, and the mapper to tell.
+#[derive(Debug, Args)]
+pub struct Endpoints {
+    /// The mapper: host, host:port, [IPv6]:port or a string binding [default: ncalrpc:[/run/epmapper/EPMAPPER]]
+    #[arg(long, value_name = "WHERE")]
+    pub at: Option<Server>,
+
+    /// The interface; its version may be left out where it is known by the name
+    #[arg(value_name = "UUID|NAME:VERSION")]
+    pub interface: Interface,
+
+    /// Where it is served, such as ncacn_ip_tcp:192.0.2.10[49152] or ncacn_ip_tcp:[49152]
+    #[arg(value_name = "BINDING", required = true)]
+    pub bindings: Vec<Endpoint>,
+
+    /// The object that is served
+    #[arg(long, value_name = "UUID")]
+    pub object: Option<Uuid>,
+}
+
+/// Arguments of `epm insert`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HELP)]
+pub struct Insert {
+    /// What is served where.
+    #[command(flatten)]
+    pub endpoints: Endpoints,
+
+    /// What people read in a list, up to 63 octets
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub annotation: Annotation,
+
+    /// Take out what stands for the same service at the same address
+    #[arg(long)]
+    pub replace: bool,
+
+    /// Only until this time has passed: 10, 10s or 500ms
+    ///
+    /// Prints the lease. To keep it, run the same command again before it ends.
+    /// Needs epmapperd and its local socket.
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    pub lease: Option<Duration>,
+}
+
+/// Arguments of `epm delete`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HELP)]
+pub struct Delete {
+    /// What was served where.
+    #[command(flatten)]
+    pub endpoints: Endpoints,
+}
+
+/// Arguments of `epm hold`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HOLD_HELP)]
+pub struct Hold {
+    /// What is served where.
+    #[command(flatten)]
+    pub endpoints: Endpoints,
+
+    /// What people read in a list, up to 63 octets
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub annotation: Annotation,
+
+    /// Take out what stands for the same service at the same address
+    #[arg(long)]
+    pub replace: bool,
+
+    /// The command to run, and its arguments
+    #[arg(value_name = "COMMAND", last = true, required = true)]
+    pub command: Vec<OsString>,
+}
+
+/// Arguments of `epm status`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HELP)]
+pub struct Status {
+    /// The mapper, as a string binding [default: ncalrpc:[/run/epmapper/EPMAPPER]]
+    #[arg(long, value_name = "WHERE")]
+    pub at: Option<Server>,
+
+    /// Print one JSON document
+    #[arg(long, long_help = super::status::JSON_HELP)]
     pub json: bool,
 }
 
@@ -313,6 +437,7 @@ mod tests {
         let helps = [
             super::super::lookup::JSON_HELP,
             super::super::map::JSON_HELP,
+            super::super::status::JSON_HELP,
         ];
         for help in helps.into_iter().chain([super::super::mgmt::JSON_HELP]) {
             // Lines that begin with a space are kept as they are unless too long.
@@ -330,5 +455,44 @@ mod tests {
             Some(Uuid::nil())
         );
         assert_eq!(lookup(&[]).unwrap(), LookupQuery::default());
+    }
+
+    #[test]
+    fn a_command_stands_behind_two_dashes_with_its_own_options() {
+        let hold = |arguments: &str| {
+            let arguments = arguments.split(' ');
+            Arguments::try_parse_from(["epm", "hold"].into_iter().chain(arguments))
+        };
+        let parsed = hold("samr ncacn_ip_tcp:[1] ncalrpc:[A] --replace -- serve --object x");
+        match parsed.unwrap().command {
+            Command::Hold(hold) => {
+                assert_eq!(hold.endpoints.bindings.len(), 2);
+                assert_eq!(hold.command, ["serve", "--object", "x"]);
+                assert!(hold.replace && hold.endpoints.object.is_none());
+            }
+            other => panic!("{other:?} is no hold"),
+        }
+        for missing in [
+            "samr ncacn_ip_tcp:[1]",
+            "samr -- serve",
+            "samr ncacn_ip_tcp:[1] --",
+        ] {
+            assert!(hold(missing).is_err(), "{missing}");
+        }
+    }
+
+    #[test]
+    fn an_insert_has_the_lease_and_the_text_that_are_given() {
+        let arguments = "epm insert samr ncacn_ip_tcp:[1] --lease 30 --annotation text";
+        match Arguments::try_parse_from(arguments.split(' '))
+            .unwrap()
+            .command
+        {
+            Command::Insert(insert) => {
+                assert_eq!(insert.lease, Some(Duration::from_secs(30)));
+                assert_eq!(insert.annotation, Annotation("text".into()));
+            }
+            other => panic!("{other:?} is no insert"),
+        }
     }
 }

@@ -5,6 +5,8 @@ use crate::client::{Attempt, ClientError, Failure, Peer, Step};
 use crate::wire::binding::Binding;
 use crate::wire::status::ProviderReason;
 use crate::wire::{EptStatus, FaultStatus};
+use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,12 +14,21 @@ use std::process::ExitCode;
 /// The exit statuses, for the help and the man pages.
 pub const HELP: &str = "\
 Exit status:
-  0  found
-  1  nothing registered
+  0  found, registered or taken out
+  1  nothing registered, or not what was to be taken out
   2  usage
   3  not reachable: no address, no connection, or no answer in time
   4  the server refused or broke the protocol
   5  the system failed: the output could not be written, for example";
+
+/// The exit statuses of `epm hold`.
+pub const HOLD_HELP: &str = "\
+Exit status: that of the command, or
+  128+N    signal N ended it
+  126      it could not be run
+  127      it was not found
+  2 to 5   it was not started, since it could not be registered: as for the
+           other commands of epm";
 
 /// The exit status of arguments that cannot be.
 pub const USAGE: u8 = 2;
@@ -29,6 +40,8 @@ pub enum Outcome {
     Found,
     /// The mapper answered that there is nothing.
     NothingRegistered,
+    /// A command was run and ended with this status.
+    Ended(u8),
 }
 
 impl Outcome {
@@ -46,6 +59,7 @@ impl From<Outcome> for ExitCode {
         ExitCode::from(match outcome {
             Outcome::Found => 0,
             Outcome::NothingRegistered => 1,
+            Outcome::Ended(status) => status,
         })
     }
 }
@@ -63,6 +77,30 @@ pub enum CommandError {
         server: String,
         /// What happened.
         error: ClientError,
+    },
+    /// The mapper did not change its registry as it was asked to.
+    #[error("call: cannot {change} {server}: {}", words(&.error.failure))]
+    Change {
+        /// What it was asked to do.
+        change: Change,
+        /// Who was asked.
+        server: String,
+        /// What happened.
+        error: ClientError,
+    },
+    /// The server has no control interface, or not there.
+    #[error("bind: {server} does not serve the control interface of epmapperd there")]
+    NoControl {
+        /// Who was asked.
+        server: String,
+    },
+    /// A command could not be started.
+    #[error("cannot start {command:?}: {error}")]
+    Start {
+        /// Which one.
+        command: OsString,
+        /// Why not.
+        error: io::Error,
     },
     /// The output could not be written.
     #[error("cannot write to standard output: {0}")]
@@ -89,6 +127,42 @@ impl CommandError {
         }
     }
 
+    /// Says who was asked, for errors in reaching a control interface.
+    pub fn of_control(server: &Binding) -> impl Fn(ClientError) -> CommandError {
+        move |error| match error.failure {
+            Failure::Rejected(_, ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED) => {
+                CommandError::NoControl {
+                    server: server.to_string(),
+                }
+            }
+            _ => CommandError::of(server)(error),
+        }
+    }
+
+    /// Says who was asked for which change.
+    pub fn change(server: &Binding, change: Change) -> impl Fn(ClientError) -> CommandError {
+        move |error| CommandError::Change {
+            change,
+            server: server.to_string(),
+            error,
+        }
+    }
+
+    /// Whether the server was reached, and did not want to.
+    pub fn is_refusal(&self) -> bool {
+        let failure = match self {
+            CommandError::NoControl { .. } => return true,
+            CommandError::Client { error, .. } | CommandError::Change { error, .. } => {
+                &error.failure
+            }
+            _ => return false,
+        };
+        matches!(
+            failure,
+            Failure::Refused(_) | Failure::Rejected(..) | Failure::Fault(_) | Failure::Status(_)
+        )
+    }
+
     /// Says what was being written, for errors of a file system.
     pub fn writing(path: &Path) -> impl Fn(io::Error) -> CommandError {
         move |error| CommandError::File {
@@ -101,11 +175,16 @@ impl CommandError {
     pub fn code(&self) -> u8 {
         match self {
             CommandError::Usage(_) => USAGE,
-            CommandError::Client { error, .. } => match error.failure {
-                Failure::ProtocolSequence(_) | Failure::Port(_) | Failure::Path(_) => USAGE,
-                Failure::Name { .. } | Failure::Unreachable(_) | Failure::Timeout => 3,
-                _ => 4,
-            },
+            CommandError::NoControl { .. } => 4,
+            CommandError::Start { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
+            CommandError::Start { .. } => 126,
+            CommandError::Client { error, .. } | CommandError::Change { error, .. } => {
+                match error.failure {
+                    Failure::ProtocolSequence(_) | Failure::Port(_) | Failure::Path(_) => USAGE,
+                    Failure::Name { .. } | Failure::Unreachable(_) | Failure::Timeout => 3,
+                    _ => 4,
+                }
+            }
             CommandError::Output(_) | CommandError::File { .. } | CommandError::Runtime(_) => 5,
         }
     }
@@ -113,10 +192,73 @@ impl CommandError {
     /// What to do about it, where there is something to say.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            CommandError::Change { error, .. } => change_hint(error).or_else(|| hint(error)),
             CommandError::Client { error, .. } => hint(error),
+            CommandError::NoControl { .. } => Some(
+                "use the local socket of an epmapperd on this host: \
+                 --at 'ncalrpc:[/run/epmapper/EPMAPPER]'",
+            ),
             _ => None,
         }
     }
+}
+
+/// What a mapper is asked to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// To take entries in.
+    Register,
+    /// To take entries out.
+    Delete,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Change::Register => "register at",
+            Change::Delete => "delete at",
+        })
+    }
+}
+
+/// What a failure to change a registry means.
+fn words(failure: &Failure) -> String {
+    let meaning = match failure {
+        Failure::Status(EptStatus::CANT_PERFORM_OP | EptStatus::WIN32_CANT_PERFORM_OP)
+        | Failure::Fault(FaultStatus::OP_RNG_ERROR | FaultStatus::CANT_PERFORM) => {
+            "the mapper does not let you"
+        }
+        Failure::Status(EptStatus::NOT_REGISTERED | EptStatus::WIN32_NOT_REGISTERED) => {
+            "there is no such entry"
+        }
+        Failure::Status(EptStatus::UPDATE_FAILED) => "the mapper could not keep the change",
+        Failure::Status(EptStatus::INVALID_ENTRY) => "the mapper does not take such an entry",
+        Failure::Status(EptStatus::NO_MEMORY | EptStatus::EPT_NO_MEMORY) => {
+            "the mapper has no room for it"
+        }
+        other => return other.to_string(),
+    };
+    format!("{meaning}: {failure}")
+}
+
+/// What to do when a registry was not changed.
+fn change_hint(error: &ClientError) -> Option<&'static str> {
+    Some(match &error.failure {
+        Failure::Status(EptStatus::CANT_PERFORM_OP | EptStatus::WIN32_CANT_PERFORM_OP)
+        | Failure::Fault(FaultStatus::OP_RNG_ERROR | FaultStatus::CANT_PERFORM) => {
+            "its log says why; its configuration says who may register what"
+        }
+        Failure::Status(EptStatus::UPDATE_FAILED) => {
+            "nothing was changed; its log says why: a full disk, for example"
+        }
+        Failure::Status(EptStatus::INVALID_ENTRY) => {
+            "check interface and bindings; --replace does not go over a higher minor version"
+        }
+        Failure::Status(EptStatus::NO_MEMORY | EptStatus::EPT_NO_MEMORY) => {
+            "nothing was changed; its log says which of its limits was reached"
+        }
+        _ => return None,
+    })
 }
 
 /// What a step does to its server.
@@ -215,5 +357,77 @@ mod tests {
             error.to_string(),
             "call: cannot ask ncacn_ip_tcp:: status ept_s_cant_perform_op (0x16c9a0cd)"
         );
+    }
+
+    #[test]
+    fn a_change_that_was_refused_is_told_in_words() {
+        let server = Binding::new(ProtocolSequence::Ncalrpc);
+        let refused = |failure| {
+            let error = ClientError::new(Step::Call, failure);
+            CommandError::change(&server, Change::Register)(error)
+        };
+        for (failure, words, hint) in [
+            (
+                Failure::Status(EptStatus::CANT_PERFORM_OP),
+                "does not let you: status ept_s_cant_perform_op (0x16c9a0cd)",
+                "log",
+            ),
+            (
+                Failure::Fault(FaultStatus::OP_RNG_ERROR),
+                "does not let you: fault nca_s_op_rng_error (0x1c010002)",
+                "log",
+            ),
+            (
+                Failure::Status(EptStatus::UPDATE_FAILED),
+                "could not keep the change",
+                "disk",
+            ),
+            (
+                Failure::Status(EptStatus::INVALID_ENTRY),
+                "does not take such an entry",
+                "minor version",
+            ),
+            (
+                Failure::Status(EptStatus::EPT_NO_MEMORY),
+                "no room",
+                "limits",
+            ),
+        ] {
+            let error = refused(failure);
+            let message = error.to_string();
+            assert!(
+                message.starts_with("call: cannot register at ncalrpc:"),
+                "{message}"
+            );
+            assert!(message.contains(words), "{message}");
+            assert!(error.hint().unwrap().contains(hint), "{message}");
+            assert!(error.is_refusal() && error.code() == 4);
+        }
+        let gone = refused(Failure::Timeout);
+        assert!(!gone.is_refusal() && gone.code() == 3);
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_started_has_the_status_of_a_shell() {
+        let start = |kind: io::ErrorKind| CommandError::Start {
+            command: "serve".into(),
+            error: kind.into(),
+        };
+        assert_eq!(start(io::ErrorKind::NotFound).code(), 127);
+        assert_eq!(start(io::ErrorKind::PermissionDenied).code(), 126);
+        assert_eq!(ExitCode::from(Outcome::Ended(143)), ExitCode::from(143));
+    }
+
+    #[test]
+    fn who_has_no_control_interface_is_told_where_it_is() {
+        let server = Binding::new(ProtocolSequence::NcacnIpTcp);
+        let failure = Failure::Rejected(
+            ContextResult::PROVIDER_REJECTION,
+            ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED,
+        );
+        let error = CommandError::of_control(&server)(ClientError::new(Step::Bind, failure));
+        assert!(error.to_string().contains("does not serve the control"));
+        assert!(error.hint().unwrap().contains("local socket"));
+        assert!(error.is_refusal() && error.code() == 4);
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong with an argument.
 
 use crate::client::PathFault;
-use crate::wire::binding::BindingError;
+use crate::wire::binding::{Binding, BindingError};
 use crate::wire::tower::ProtocolSequence;
 use uuid::Uuid;
 
@@ -63,6 +63,18 @@ pub enum ArgumentError {
     /// An interface whose version is needed, and neither given nor known.
     #[error("which version? Write it behind the interface: {0}:1.0")]
     NoVersion(Uuid),
+    /// The nil UUID as an interface.
+    #[error("the nil UUID is no interface: no mapper takes it")]
+    NilInterface,
+    /// An endpoint that leads nowhere.
+    #[error("{0} has no endpoint: write one that clients can go to, as in ncacn_ip_tcp:[49152]")]
+    NoEndpoint(Binding),
+    /// More endpoints than a call carries.
+    #[error("too many bindings: write at most {0}")]
+    Endpoints(u32),
+    /// A text that no entry holds; its length.
+    #[error("an annotation of {0} octets: write at most 63, and no NUL")]
+    Annotation(usize),
     /// NDR64 in a byte order that it does not know.
     #[error("NDR64 is little-endian: leave --byte-order big away, or write --transfer-syntax ndr")]
     BigNdr64,

@@ -1,18 +1,24 @@
-//! `epm`: asks endpoint mappers, and says what they answered.
+//! `epm`: asks endpoint mappers, says what they answered, and registers
+//! services.
 //!
 //! Each command asks first and prints when all answers are there: results to
 //! standard output, everything else to standard error. Leaves out how servers
 //! are asked: that is `client`.
 
 mod args;
+mod delete;
 mod documents;
 mod exit;
 mod export;
+mod hold;
+mod insert;
 mod lookup;
 mod map;
 mod mgmt;
 mod mistake;
+mod registration;
 mod render;
+mod status;
 mod values;
 
 use args::{Arguments, Command};
@@ -65,6 +71,11 @@ fn run(arguments: &Arguments) -> Result<Outcome, CommandError> {
         Command::Lookup(lookup) => within(timeout, async |end| lookup.run(encoding, end).await),
         Command::Map(map) => within(timeout, async |end| map.run(encoding, end).await),
         Command::Mgmt(mgmt) => within(timeout, async |end| mgmt.run(encoding, end).await),
+        Command::Insert(insert) => within(timeout, async |end| insert.run(encoding, end).await),
+        Command::Delete(delete) => within(timeout, async |end| delete.run(encoding, end).await),
+        Command::Status(status) => within(timeout, async |end| status.run(encoding, end).await),
+        // The command may run for ever; only what is said to the mapper may not.
+        Command::Hold(hold) => within(timeout, async |_| hold.run(encoding, timeout).await),
         Command::Completions { shell } => documents::completions(*shell),
         Command::Man { dir } => documents::man(dir.as_deref()),
     }

@@ -8,6 +8,7 @@ use crate::wire::binding::Binding;
 use bytes::BytesMut;
 use std::io;
 use std::time;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
