@@ -1,0 +1,493 @@
+//! `epm insert`, `delete`, `hold` and `status`: what they say to a mapper made by
+//! hand, what they make of its answers, and what becomes of the command held.
+
+#![cfg(all(feature = "daemon", feature = "tools"))]
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/mapper.rs"]
+mod mapper;
+#[path = "support/run.rs"]
+mod run;
+#[path = "support/skip.rs"]
+mod skip;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use daemon::DEADLINE;
+use epmapper::wire::control::{
+    self, Counter, CountersResponse, EntriesRequest, EntriesResponse, Facts, KnownEntry, Life,
+    NotProbed, Owner, Probe, ProbeState, RegisterRequest, RegisterResponse,
+};
+use epmapper::wire::ept::{self, DeleteRequest, Entry, InsertRequest, StatusResponse};
+use epmapper::wire::ndr::Referents;
+use epmapper::wire::tower::{Tower, TowerBuf};
+use epmapper::wire::{EptStatus, FaultStatus, SyntaxId};
+use mapper::{Answer, Asked, Mapper, stub};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use run::{ConfigFile, Run};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tempfile::TempDir;
+use uuid::{Uuid, uuid};
+
+const ECHO: &str = "60a15ec5-4de8-11d7-a637-005056a20182:1.0";
+const OBJECT: Uuid = uuid!("0b5b3f6e-5f2c-4b6d-9d1c-6a8f3b1c2d3e");
+const LEASE: Uuid = uuid!("00448e0c-bc4b-4d0f-bbc1-94b170674b58");
+const ONE: &str = "ncacn_ip_tcp:192.0.2.10[49152]";
+const TWO: &str = "ncalrpc:[ECHO]";
+
+/// Runs `epm`, which must neither hang nor panic.
+fn epm(arguments: &[&str]) -> Assert {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_epm"));
+    let assert = command.args(arguments).timeout(DEADLINE).assert();
+    assert!(!stderr(&assert).contains("panicked"), "{}", stderr(&assert));
+    assert
+}
+
+fn stdout(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+fn stderr(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+/// Asserts an exit status without results, and what the message tells.
+#[track_caller]
+fn assert_fails(assert: Assert, code: i32, parts: &[&str]) {
+    let assert = assert.code(code);
+    assert_eq!(stdout(&assert), "");
+    let message = stderr(&assert);
+    for part in parts {
+        assert!(message.contains(part), "no {part:?} in:\n{message}");
+    }
+}
+
+/// A response with a status alone.
+fn status(status: EptStatus) -> Answer {
+    stub(|out| StatusResponse { status }.encode(out))
+}
+
+/// A mapper that takes everything.
+fn willing() -> Mapper {
+    Mapper::new(answer_willingly)
+}
+
+fn answer_willingly(asked: &Asked) -> Answer {
+    match (asked.interface, asked.opnum) {
+        (SyntaxId::CONTROL, control::REGISTER) => {
+            let request = RegisterRequest::decode(asked.stub()).unwrap();
+            let is_lease = request.life == Life::LEASE;
+            let response = RegisterResponse {
+                lease: if is_lease { LEASE } else { Uuid::nil() },
+                duration_ms: request.duration_ms,
+                status: EptStatus::OK,
+            };
+            stub(|out| response.encode(out))
+        }
+        _ => status(EptStatus::OK),
+    }
+}
+
+/// The bindings of entries.
+fn bindings(entries: &[Entry]) -> Vec<String> {
+    let binding = |entry: &Entry| {
+        let tower = Tower::decode(entry.tower_octets().unwrap()).unwrap();
+        let parts = tower.parts().unwrap();
+        assert_eq!(parts.interface.to_string(), ECHO);
+        let binding = epmapper::wire::binding::Binding::from_tower(&parts, None);
+        binding.unwrap().to_string()
+    };
+    entries.iter().map(binding).collect()
+}
+
+// Arguments
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for (arguments, part) in [
+        (&["insert"][..], "UUID|NAME:VERSION"),
+        (&["insert", ECHO], "BINDING"),
+        (&["insert", ECHO, "ncacn_ip_tcp:host[1]"], "IPv4 address"),
+        (&["insert", ECHO, "ncacn_ip_tcp:192.0.2.10"], "no endpoint"),
+        (&["insert", ECHO, ONE, "--lease", "0"], "500ms"),
+        (&["delete", ECHO, ONE, "--annotation", "x"], "--annotation"),
+        (
+            &["insert", "00000001-0000-0000-0000-000000000000", ONE],
+            "which version",
+        ),
+        (&["hold", ECHO, ONE], "COMMAND"),
+        (&["status", "--lease", "1"], "--lease"),
+    ] {
+        assert_fails(epm(arguments), 2, &[part]);
+    }
+    let long = "a".repeat(64);
+    let insert = epm(&["insert", ECHO, ONE, "--annotation", &long]);
+    assert_fails(insert, 2, &["at most 63"]);
+}
+
+// Insert and delete
+
+#[test]
+fn an_insert_is_one_call_with_all_that_was_said() {
+    let mapper = willing();
+    let object = OBJECT.to_string();
+    let arguments = ["--object", &object, "--annotation", "echo it", "--replace"];
+    let place = ["insert", "--at", &mapper.at, ECHO, ONE, TWO];
+    let inserted = epm(&[&place[..], &arguments].concat()).success();
+    assert_eq!(stdout(&inserted) + &stderr(&inserted), "");
+    let asked = mapper.next();
+    assert_eq!((asked.interface, asked.opnum), (SyntaxId::EPT, ept::INSERT));
+    let request = InsertRequest::decode(asked.stub()).unwrap();
+    assert!(request.replace);
+    assert_eq!(bindings(&request.entries), [ONE, TWO]);
+    for entry in &request.entries {
+        assert_eq!(
+            (entry.object, &*entry.annotation),
+            (OBJECT, &b"echo it"[..])
+        );
+    }
+    assert!(mapper.calls().is_empty());
+}
+
+#[test]
+fn a_refused_insert_tells_why_in_words() {
+    for (answer, parts) in [
+        (
+            EptStatus::CANT_PERFORM_OP,
+            [
+                "does not let you",
+                "ept_s_cant_perform_op (0x16c9a0cd)",
+                "log",
+            ],
+        ),
+        (
+            EptStatus::UPDATE_FAILED,
+            ["could not keep", "ept_s_update_failed", "disk"],
+        ),
+        (
+            EptStatus::INVALID_ENTRY,
+            ["not take such an entry", "ept_s_invalid_entry", "--replace"],
+        ),
+    ] {
+        let mapper = Mapper::new(move |_| status(answer));
+        let refused = epm(&["insert", "--at", &mapper.at, ECHO, ONE]);
+        assert_fails(refused, 4, &parts);
+    }
+    let mapper = Mapper::new(|_| Answer::Fault(FaultStatus::OP_RNG_ERROR));
+    let refused = epm(&["insert", "--at", &mapper.at, ECHO, ONE]);
+    assert_fails(refused, 4, &["does not let you", "(0x1c010002)"]);
+}
+
+#[test]
+fn an_insert_with_a_lease_tells_it_and_how_to_keep_it() {
+    let mapper = willing();
+    let insert = ["insert", "--at", &mapper.at, ECHO, ONE, "--lease", "30"];
+    let told = stdout(&epm(&insert).success());
+    assert!(told.contains(&LEASE.to_string()), "{told}");
+    assert!(told.contains("30 s unless the same command"), "{told}");
+    let asked = mapper.next();
+    assert_eq!(asked.interface, SyntaxId::CONTROL);
+    let request = RegisterRequest::decode(asked.stub()).unwrap();
+    assert_eq!((request.life, request.duration_ms), (Life::LEASE, 30_000));
+    assert_eq!(bindings(&request.entries), [ONE]);
+}
+
+#[test]
+fn a_delete_goes_on_behind_what_is_not_registered() {
+    let mapper = Mapper::new(|asked| {
+        let request = DeleteRequest::decode(asked.stub()).unwrap();
+        status(match bindings(&request.entries)[..] == [ONE] {
+            true => EptStatus::NOT_REGISTERED,
+            false => EptStatus::OK,
+        })
+    });
+    let deleted = epm(&["delete", "--at", &mapper.at, ECHO, ONE, TWO]);
+    assert_fails(deleted, 1, &[ONE, "not registered"]);
+    let opnums: Vec<_> = mapper.calls().iter().map(|asked| asked.opnum).collect();
+    assert_eq!(opnums, [ept::DELETE, ept::DELETE]);
+    epm(&["delete", "--at", &mapper.at, ECHO, TWO]).success();
+}
+
+// Status
+
+/// A mapper with two entries, each on a page of its own, and two counters.
+fn knowing() -> Mapper {
+    let facts = |number, owner, life| Facts {
+        number,
+        age_seconds: 200,
+        lease: Uuid::nil(),
+        owner,
+        life,
+        pid: 0,
+        left_ms: 0,
+        probe: Probe::default(),
+    };
+    let known = |facts, binding: &str, annotation: &'static [u8]| {
+        let interface = SyntaxId::new(uuid!("60a15ec5-4de8-11d7-a637-005056a20182"), 1, 0);
+        let tower = TowerBuf::from_binding(interface, SyntaxId::NDR, &binding.parse().unwrap());
+        let tower = tower.unwrap().octets().to_owned();
+        let entry = Entry::new(&mut Referents::after(0), Uuid::nil(), tower, annotation);
+        KnownEntry { entry, facts }
+    };
+    Mapper::new(move |asked| match asked.opnum {
+        control::ENTRIES => {
+            let after = EntriesRequest::decode(asked.stub()).unwrap().after;
+            let (next, entry) = match after {
+                0 => {
+                    let mut facts = facts(3, Owner::user(0), Life::PROCESS);
+                    facts.pid = 1234;
+                    (3, known(facts, ONE, b"a\x1b[2J"))
+                }
+                _ => {
+                    let owner = Owner::host("192.0.2.7".parse().unwrap());
+                    let mut facts = facts(4, owner, Life::PROBE);
+                    facts.probe.state = ProbeState::NOT_PROBED;
+                    facts.probe.reason = NotProbed::LOCAL_SOCKET;
+                    (0, known(facts, TWO, b""))
+                }
+            };
+            let response = EntriesResponse {
+                next,
+                max_ents: 500,
+                entries: vec![entry],
+                status: EptStatus::OK,
+            };
+            stub(|out| response.encode(out))
+        }
+        _ => {
+            let counter = |name: &'static [u8], value| Counter {
+                value,
+                name: name.into(),
+            };
+            let response = CountersResponse {
+                max_counters: 256,
+                counters: vec![counter(b"inserted", 7), counter(b"refused", 2)],
+                status: EptStatus::OK,
+            };
+            stub(|out| response.encode(out))
+        }
+    })
+}
+
+#[test]
+fn a_status_has_a_line_for_each_entry_and_each_counter() {
+    let mapper = knowing();
+    let told = stdout(&epm(&["status", "--at", &mapper.at]).success());
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 6, "{told}");
+    for (line, parts) in [
+        (1, [ONE, "root", "process 1234", "3 min"]),
+        (2, [TWO, "192.0.2.7", "not probed: local socket", "3 min"]),
+        (4, ["inserted", "7", "", ""]),
+        (5, ["refused", "2", "", ""]),
+    ] {
+        for part in parts {
+            assert!(lines[line].contains(part), "no {part:?} in:\n{told}");
+        }
+    }
+    assert!(!told.contains('\x1b'));
+}
+
+#[test]
+fn a_status_for_programs_says_the_same() {
+    let mapper = knowing();
+    let told = stdout(&epm(&["status", "--json", "--at", &mapper.at]).success());
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["counters"]["inserted"], 7);
+    let [one, two] = &told["entries"].as_array().unwrap()[..] else {
+        panic!("{told}");
+    };
+    assert_eq!(one["owner"]["kind"], "user");
+    assert_eq!(
+        (&one["process"], &one["life"]),
+        (&1234.into(), &"process".into())
+    );
+    assert_eq!(two["owner"]["address"], "192.0.2.7");
+    assert_eq!(two["probe"]["reason"], "local socket");
+    assert!(two["process"].is_null() && two["probe"]["age_ms"].is_null());
+}
+
+#[test]
+fn the_control_interface_is_not_served_over_tcp() {
+    let run = Run::with_config(&ConfigFile::new(""));
+    let at = run.address().to_string();
+    for command in [
+        &["status", "--at", &at][..],
+        &["insert", "--at", &at, ECHO, ONE, "--lease", "30"],
+        &["hold", "--at", &at, ECHO, ONE, "--", "true"],
+    ] {
+        let parts = [
+            "does not serve the control interface",
+            "local socket",
+            "--at",
+        ];
+        assert_fails(epm(command), 4, &parts);
+    }
+}
+
+// Hold
+
+/// Starts `epm hold`, its output taken.
+fn hold(mapper: &Mapper, command: &[&str]) -> Child {
+    let arguments = [
+        "hold",
+        "--at",
+        &mapper.at,
+        ECHO,
+        ONE,
+        "--annotation",
+        "held",
+        "--",
+    ];
+    std::process::Command::new(env!("CARGO_BIN_EXE_epm"))
+        .args(arguments.iter().chain(command))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Asserts that a call registers for the life of a process.
+#[track_caller]
+fn assert_registers(asked: &Asked) {
+    assert_eq!(
+        (asked.interface, asked.opnum),
+        (SyntaxId::CONTROL, control::REGISTER)
+    );
+    let request = RegisterRequest::decode(asked.stub()).unwrap();
+    assert_eq!((request.life, request.duration_ms), (Life::PROCESS, 0));
+    assert_eq!(bindings(&request.entries), [ONE]);
+    assert_eq!(&*request.entries[0].annotation, b"held");
+}
+
+/// Asserts that the calls left take the endpoint out, and nothing else.
+#[track_caller]
+fn assert_taken_out(mapper: &Mapper) {
+    let calls = mapper.calls();
+    let [asked] = &calls[..] else {
+        panic!("{calls:?}");
+    };
+    assert_eq!((asked.interface, asked.opnum), (SyntaxId::EPT, ept::DELETE));
+    let request = DeleteRequest::decode(asked.stub()).unwrap();
+    assert_eq!(bindings(&request.entries), [ONE]);
+}
+
+/// The first line of output, once it is there.
+fn first_line(output: impl std::io::Read) -> String {
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn a_command_is_registered_while_it_runs_and_its_status_is_told() {
+    let mapper = willing();
+    let child = hold(&mapper, &["sh", "-c", "echo out; echo err >&2; exit 3"]);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(3));
+    assert_eq!(
+        (&*ended.stdout, &*ended.stderr),
+        (&b"out\n"[..], &b"err\n"[..])
+    );
+    assert_registers(&mapper.next());
+    assert_taken_out(&mapper);
+}
+
+#[test]
+fn signals_are_passed_on_and_the_one_that_ends_the_command_is_told() {
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
+        let mapper = willing();
+        let mut child = hold(&mapper, &["sh", "-c", "echo started; exec sleep 1000"]);
+        assert_eq!(first_line(child.stdout.take().unwrap()), "started\n");
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_registers(&mapper.next());
+        assert_taken_out(&mapper);
+    }
+}
+
+#[test]
+fn a_signal_that_is_ignored_from_the_start_is_ignored_by_the_command_too() {
+    let mapper = willing();
+    let script = format!(
+        "trap '' HUP; exec {} hold --at {} {ECHO} '{ONE}' -- grep SigIgn /proc/self/status",
+        env!("CARGO_BIN_EXE_epm"),
+        mapper.at
+    );
+    let told = Command::new("sh")
+        .args(["-c", &script])
+        .timeout(DEADLINE)
+        .assert();
+    let told = stdout(&told.success());
+    let digits = told.trim().rsplit('\t').next().unwrap();
+    assert_eq!(u64::from_str_radix(digits, 16).unwrap() & 1, 1, "{told}");
+}
+
+#[test]
+fn a_command_that_may_not_be_registered_is_not_started() {
+    let folder = TempDir::new().unwrap();
+    let trace = folder.path().join("started");
+    let mapper = Mapper::new(|_| {
+        let response = RegisterResponse {
+            lease: Uuid::nil(),
+            duration_ms: 0,
+            status: EptStatus::CANT_PERFORM_OP,
+        };
+        stub(|out| response.encode(out))
+    });
+    let touch = ["touch", trace.to_str().unwrap()];
+    let place = ["hold", "--at", &mapper.at, ECHO, ONE, "--"];
+    let refused = epm(&[&place[..], &touch].concat());
+    assert_fails(refused, 4, &["cannot register", "does not let you"]);
+    assert!(!trace.exists());
+}
+
+#[test]
+fn a_command_that_cannot_be_started_leaves_nothing_registered() {
+    let mapper = willing();
+    for (command, code) in [("/nonexistent/command", 127), ("/dev/null", 126)] {
+        let place = ["hold", "--at", &mapper.at, ECHO, ONE, "--", command];
+        assert_fails(epm(&place), code, &["cannot start", command]);
+        assert_eq!(mapper.next().opnum, control::REGISTER);
+        assert_taken_out(&mapper);
+    }
+}
+
+#[test]
+fn a_mapper_that_is_back_gets_the_entries_again() {
+    let mapper = willing();
+    let mut child = hold(&mapper, &["sh", "-c", "echo started; exec sleep 1000"]);
+    assert_eq!(first_line(child.stdout.take().unwrap()), "started\n");
+    assert_registers(&mapper.next());
+    mapper.hang_up();
+    assert_registers(&mapper.next());
+    let told = first_line(child.stderr.take().unwrap());
+    assert!(told.contains("registered again"), "{told}");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_taken_out(&mapper);
+}
+
+#[test]
+fn a_mapper_that_refuses_for_a_while_is_told_once_and_does_not_end_the_command() {
+    static REFUSES: AtomicBool = AtomicBool::new(false);
+    let mapper = Mapper::new(|asked| match REFUSES.load(Ordering::SeqCst) {
+        true => Answer::Fault(FaultStatus::SERVER_TOO_BUSY),
+        false => answer_willingly(asked),
+    });
+    let mut child = hold(&mapper, &["sh", "-c", "echo started; exec sleep 1000"]);
+    assert_eq!(first_line(child.stdout.take().unwrap()), "started\n");
+    REFUSES.store(true, Ordering::SeqCst);
+    mapper.hang_up();
+    let told = first_line(child.stderr.take().unwrap());
+    assert!(told.contains("trying again"), "{told}");
+    assert!(told.contains("nca_s_server_too_busy"), "{told}");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
