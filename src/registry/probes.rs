@@ -98,7 +98,8 @@ pub struct ProbeSettings {
     /// How long a probe may take, from the connection to the answer; no longer
     /// than the interval.
     pub timeout: Duration,
-    /// Failures in a row after which a server is dead; at least 1.
+    /// Failures in a row after which a server is dead; at least 1, and at most
+    /// as many as an interval has tenths of a second.
     pub failures: u32,
 }
 
@@ -112,10 +113,22 @@ impl Default for ProbeSettings {
     }
 }
 
+/// The shortest from a probe that failed to the next: many failures in a short
+/// interval would leave no server the time to answer.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 impl ProbeSettings {
+    /// Failures in a row after which a server is dead, within what there is
+    /// time for.
+    fn failures(&self) -> u32 {
+        let most = self.interval.as_millis() / SHORTEST.as_millis();
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        self.failures.clamp(1, most.max(1))
+    }
+
     /// From a probe that failed to the next.
     fn again(&self) -> Duration {
-        self.interval / self.failures.max(1)
+        self.interval / self.failures()
     }
 
     /// How long a probe may take behind that many failures.
@@ -302,7 +315,7 @@ impl Probes {
             }
             Verdict::Unknown => now + self.settings.again(),
         };
-        let is_dead = watched.failures >= self.settings.failures.max(1);
+        let is_dead = watched.failures >= self.settings.failures();
         if is_dead || watched.entries.is_empty() {
             return self.bury(target);
         }
@@ -433,7 +446,7 @@ mod tests {
     #[test]
     fn a_dead_servers_entries_are_gone_within_three_intervals() {
         let start = Instant::now();
-        for failures in (1..=10).chain([100, 60_000]) {
+        for failures in (1..=10).chain([100, u32::MAX]) {
             for timeout in [1, 5, 20, 30, 59, 60].map(Duration::from_secs) {
                 let settings = ProbeSettings {
                     timeout,
@@ -458,6 +471,26 @@ mod tests {
             let gone = death(longest(failures), start, start, 1.0);
             assert!(gone - start <= INTERVAL * 2);
         }
+    }
+
+    #[test]
+    fn however_many_failures_it_takes_each_probe_has_a_tenth_of_a_second() {
+        let now = Instant::now();
+        let settings = longest(u32::MAX);
+        let mut probes = Probes::new(settings);
+        probes.add(now, ids(1)[0], port(1));
+        assert_eq!(due(&mut probes, now), [port(1)]);
+        probes.answered(now, port(1), Verdict::Dead);
+        let next = now + SHORTEST;
+        assert_eq!(probes.next_due(), Some(next));
+        assert_eq!(probes.due(next, 1)[0].timeout, SHORTEST);
+        // Where the interval is shorter, one failure is enough.
+        let interval = SHORTEST / 2;
+        let short = ProbeSettings {
+            interval,
+            ..settings
+        };
+        assert_eq!((short.failures(), short.again()), (1, interval));
     }
 
     #[test]
