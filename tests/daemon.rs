@@ -96,22 +96,54 @@ fn the_listeners_of_the_configuration_are_used() {
 
 #[test]
 fn without_being_told_it_listens_on_port_135_of_all_addresses() {
-    // In a network of its own, since tests beside this have mappers of theirs.
-    let probe = Command::new("unshare").args(["-n", "true"]).output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        return skip::lacking("the right to make a network namespace");
-    }
-    let mut command = Command::new("unshare");
-    let run = Run::spawn(command.arg("-n").arg(program().get_program()));
+    let Some(mut command) = alone("rw") else {
+        return;
+    };
+    let run = Run::spawn(&mut command);
     let log = run.log.text();
-    let told: Vec<_> = log.lines().take(2).collect();
-    let both = [
+    let told: Vec<_> = log.lines().take(3).collect();
+    let all = [
         "listening on ncacn_ip_tcp:0.0.0.0[135]",
         "listening on ncacn_ip_tcp:::[135]",
+        "listening on ncalrpc:[/run/epmapper/EPMAPPER]",
     ];
-    assert_eq!(told, both);
-    // One endpoint can be told of both: port 135 where the client dialled.
+    assert_eq!(told, all);
+    // One endpoint can be told of TCP: port 135 where the client dialled.
+    run.expect("serving entries=2");
+}
+
+#[test]
+fn without_a_place_for_its_socket_it_says_so_and_goes_on() {
+    let Some(mut command) = alone("ro") else {
+        return;
+    };
+    let run = Run::spawn(&mut command);
+    run.expect(
+        "WARN epmapper::daemon::run: cannot listen on ncalrpc:[/run/epmapper/EPMAPPER]: cannot \
+         make the folder /run/epmapper: Read-only file system",
+    );
     run.expect("serving entries=1");
+}
+
+/// The program in a network and with a `/run` of its own, which is written to
+/// or not, since tests beside this have mappers of theirs and the host may have
+/// one; skipped loudly where that cannot be.
+fn alone(run: &str) -> Option<Command> {
+    let script = format!("mount -t tmpfs -o {run} none /run && exec \"$@\"");
+    let namespaces = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-n", "-m", "sh", "-c", &script, "sh", program]);
+        command
+    };
+    let probe = namespaces("true").output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        skip::lacking("the right to make network and mount namespaces");
+        return None;
+    }
+    let daemon = program();
+    let mut command = namespaces(daemon.get_program().to_str().unwrap());
+    command.stdin(Stdio::null());
+    Some(command)
 }
 
 #[test]
@@ -563,7 +595,11 @@ fn each_mistake_has_its_message_line_and_key() {
         ),
         (
             "listen = [\"ncalrpc:[epmapper]\"]\n".into(),
-            "1: listen: `ncalrpc:[epmapper]`: ncalrpc is not served; only ncacn_ip_tcp is",
+            "1: listen: `ncalrpc:[epmapper]`: 'epmapper' is not an absolute path; write ncalrpc:[/PATH]",
+        ),
+        (
+            "listen = [\"ncadg_ip_udp:127.0.0.1[135]\"]\n".into(),
+            "1: listen: `ncadg_ip_udp:127.0.0.1[135]`: ncadg_ip_udp is not served; only ncacn_ip_tcp and ncalrpc are",
         ),
         (
             "listen = [\"ncacn_ip_tcp:here[135]\"]\n".into(),
@@ -788,7 +824,10 @@ fn check_config_prints_what_can_be_read_again() {
 fn check_config_without_a_file_shows_the_defaults() {
     let shown = checked(&[]);
     assert!(
-        shown.starts_with("# listen = [\"ncacn_ip_tcp:0.0.0.0[135]\", \"ncacn_ip_tcp:::[135]\"]\n"),
+        shown.starts_with(
+            "# listen = [\"ncacn_ip_tcp:0.0.0.0[135]\", \"ncacn_ip_tcp:::[135]\", \
+             \"ncalrpc:[/run/epmapper/EPMAPPER]\"]\n"
+        ),
         "{shown}"
     );
     assert!(shown.contains("conversation = \"windows\""), "{shown}");

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 /// DCE/RPC endpoint mapper: tells clients at which port, pipe or socket a service listens
 ///
-/// Without a configuration it listens on port 135 of all addresses and knows
-/// only itself. SIGHUP reads the configuration's endpoints again; SIGTERM and
+/// Without a configuration it listens on port 135 of all addresses and at the
+/// local socket /run/epmapper/EPMAPPER, and knows only itself. SIGHUP reads the configuration's endpoints again; SIGTERM and
 /// SIGINT end the daemon.
 #[derive(Debug, Default, Parser)]
 #[command(name = "epmapperd", version)]
@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Listen here, for example ncacn_ip_tcp:127.0.0.1[135]; replaces the configuration's list, may be repeated
+    /// Listen here, for example ncacn_ip_tcp:127.0.0.1[135] or ncalrpc:[/run/epmapper/EPMAPPER]; replaces the configuration's list, may be repeated
     #[arg(long, value_name = "BINDING", value_parser = listener)]
     pub listen: Vec<Binding>,
 

@@ -58,6 +58,9 @@ pub enum ListenCause {
     /// The folder of the path is not there.
     #[error("there is no folder {0}; make it, or listen elsewhere")]
     NoFolder(String),
+    /// The mapper's own folder is not there and cannot be made.
+    #[error("cannot make the folder {0}: {1}; make it for this user, or listen elsewhere")]
+    Folder(&'static str, io::Error),
     /// The local socket cannot be made or looked at.
     #[error("permission denied for {0}; start as root, or listen where this user may write")]
     Denied(String),

@@ -243,11 +243,8 @@ fn make_folder(path: &Path) -> Result<(), ListenCause> {
             // The umask may have taken from the mode.
             Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o755))
                 .map_err(ListenCause::System)?,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(ListenCause::Denied(FOLDER.into()));
-            }
-            // It is there already, or its absence is told next.
-            Err(_) => {}
+            Err(_) if folder.is_dir() => {}
+            Err(error) => return Err(ListenCause::Folder(FOLDER, error)),
         }
     }
     match folder.is_dir() {
