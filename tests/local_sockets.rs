@@ -13,8 +13,8 @@ mod skip;
 use daemon::DEADLINE;
 use epmapper::client::{Client, ClientError, Encoding, Failure};
 use epmapper::registry::{Owner, Registrant};
-use epmapper::server::{Limits, Mapper, Server, serve};
-use epmapper::service::{Call, Conversation, Interface, Outcome, Reply};
+use epmapper::server::{Limits, Server, serve};
+use epmapper::service::{Call, Interface, Outcome, Reply};
 use epmapper::transport::unix::{Access, Credentials};
 use epmapper::transport::{Listener, process};
 use epmapper::wire::binding::Binding;
@@ -34,7 +34,7 @@ use std::sync::{Arc, mpsc};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use uuid::{Uuid, uuid};
+use uuid::uuid;
 
 const SAMR: &str = "12345778-1234-abcd-ef00-0123456789ac";
 
@@ -67,7 +67,7 @@ impl Place {
     fn command(&self, file: &ConfigFile) -> Command {
         let mut command = program();
         command.arg("--config").arg(file.path());
-        command.args(["--listen", &self.binding()]);
+        command.args(["--state", "none", "--listen", &self.binding()]);
         command
     }
 
@@ -292,14 +292,15 @@ fn pdu(stream: &mut UnixStream) -> Vec<u8> {
 
 // Who calls
 
-/// An interface whose one operation passes on who calls.
-struct Who(mpsc::Sender<Registrant>);
+/// An interface whose one operation passes on that it was called, and by whom.
+struct Who(SyntaxId, mpsc::Sender<(SyntaxId, Registrant)>);
 
-const WHO: SyntaxId = SyntaxId::new(uuid!("6c1f6c0e-2d0b-4a53-9a0f-6f0f5b3b7a11"), 1, 0);
+const FOR_ALL: SyntaxId = SyntaxId::new(uuid!("6c1f6c0e-2d0b-4a53-9a0f-6f0f5b3b7a11"), 1, 0);
+const FOR_LOCALS: SyntaxId = SyntaxId::new(uuid!("6c1f6c0e-2d0b-4a53-9a0f-6f0f5b3b7a12"), 1, 0);
 
 impl Interface for Who {
     fn id(&self) -> SyntaxId {
-        WHO
+        self.0
     }
 
     fn transfer_syntaxes(&self) -> &[TransferSyntax] {
@@ -307,8 +308,7 @@ impl Interface for Who {
     }
 
     fn call(&self, call: Call<'_>) -> Outcome {
-        assert_eq!(call.object, None::<Uuid>);
-        self.0.send((call.registrant)()).unwrap();
+        self.1.send((self.0, (call.registrant)())).unwrap();
         Reply::Response(Vec::new()).into()
     }
 }
@@ -328,20 +328,19 @@ async fn interfaces_for_local_callers_are_not_offered_over_tcp() {
         .map(|text| Listener::bind(&text.parse().unwrap(), Access::default()).unwrap());
     let bindings = [local.binding(), tcp.binding()];
     let (sender, callers) = mpsc::channel();
-    let mapper = Mapper::new(Conversation::default(), TransferSyntax::Ndr, 10);
-    let server = Server::new(
-        mapper.interfaces(),
-        vec![Arc::new(Who(sender))],
-        Limits::default(),
-        mapper.statistics(),
-    );
+    let [all, locals] = [FOR_ALL, FOR_LOCALS].map(|id| {
+        let interface: Arc<dyn Interface> = Arc::new(Who(id, sender.clone()));
+        vec![interface]
+    });
+    let server = Server::new(all, locals, Limits::default(), Arc::default());
     let (_stop, stopped) = watch::channel(false);
     for listener in [local, tcp] {
         tokio::spawn(serve(listener, server.clone(), stopped.clone()));
     }
 
-    call(&bindings[0], WHO).await.unwrap();
-    let caller = callers.try_recv().unwrap();
+    call(&bindings[0], FOR_LOCALS).await.unwrap();
+    let (called, caller) = callers.try_recv().unwrap();
+    assert_eq!(called, FOR_LOCALS);
     assert_eq!(caller.owner, Owner::User(geteuid().as_raw()));
     assert_eq!(caller.groups.first(), Some(&getegid().as_raw()));
     let own = process::Process::open(std::process::id()).unwrap();
@@ -349,23 +348,15 @@ async fn interfaces_for_local_callers_are_not_offered_over_tcp() {
     let started = own.facts().unwrap().started;
     assert_eq!(known, Some((std::process::id(), started)));
 
-    let refused = call(&bindings[1], WHO).await.unwrap_err();
+    let refused = call(&bindings[1], FOR_LOCALS).await.unwrap_err();
     assert!(
         matches!(refused.failure, Failure::Rejected(..)),
         "{refused}"
     );
     // What everybody is offered, all are.
     for binding in &bindings {
-        let answer = call(binding, SyntaxId::MGMT).await;
-        let answered = matches!(
-            &answer,
-            Ok(())
-                | Err(ClientError {
-                    failure: Failure::Fault(_),
-                    ..
-                })
-        );
-        assert!(answered, "{answer:?}");
+        call(binding, FOR_ALL).await.unwrap();
+        assert_eq!(callers.try_recv().unwrap().0, FOR_ALL);
     }
 }
 
