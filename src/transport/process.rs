@@ -53,11 +53,6 @@ impl Process {
         Ok(Process { pid, pidfd })
     }
 
-    /// Its id.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
     /// What is true of it; `None` when it has ended, or may not be looked at.
     pub fn facts(&self) -> Option<Facts> {
         let facts = read_facts(self.pid)?;
@@ -68,11 +63,6 @@ impl Process {
     pub fn has_ended(&self) -> bool {
         let mut watched = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         !matches!(poll(&mut watched, PollTimeout::ZERO), Ok(0))
-    }
-
-    /// Gives the pidfd out, to wait for the end: it is readable from then on.
-    pub fn into_pidfd(self) -> OwnedFd {
-        self.pidfd
     }
 }
 
