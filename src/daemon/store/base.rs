@@ -9,7 +9,7 @@ use super::record::{self, Grant, Stored};
 use super::watched::{Refusals, Watched};
 use crate::registry::{Change, Lease, Life};
 use redb::{
-    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, Table,
+    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, Table,
     TableDefinition, WriteTransaction,
 };
 use std::collections::BTreeMap;
@@ -94,7 +94,7 @@ impl Base {
     /// `Damaged`, `System`.
     pub(super) fn begin(&self, object: Uuid, rows: &Rows, sequence: u64) -> Result<(), Fault> {
         self.contained(|database| {
-            let transaction = database.begin_write().or_fault()?;
+            let transaction = begin_write(database)?;
             {
                 let mut meta = transaction.open_table(META).or_fault()?;
                 let values: [(&str, &[u8]); 3] = [
@@ -233,7 +233,7 @@ impl Base {
         work: impl FnOnce(&mut Writer) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.contained(|database| {
-            let transaction = database.begin_write().or_fault()?;
+            let transaction = begin_write(database)?;
             {
                 let mut writer = Writer::new(&transaction, before)?;
                 work(&mut writer)?;
@@ -283,6 +283,21 @@ fn contained<T>(refusals: &Refusals, work: impl FnOnce() -> Result<T, Fault>) ->
         (Fault::Damaged(_) | Fault::System(_), Some(cause)) => Fault::System(cause),
         (fault, _) => fault,
     })
+}
+
+/// Begins a transaction that is on the disk once its commit returns.
+///
+/// In two phases: what is written is synced before it counts, and the file
+/// says so. In one phase redb takes damage to the last commit of a file that
+/// was not closed for a commit that was cut short, and goes back to the one
+/// before without a word.
+fn begin_write(database: &Database) -> Result<WriteTransaction, Fault> {
+    let mut transaction = database.begin_write().or_fault()?;
+    transaction
+        .set_durability(Durability::Immediate)
+        .or_fault()?;
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
 }
 
 /// What does not decode, as damage.
