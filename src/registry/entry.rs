@@ -7,6 +7,7 @@ use crate::wire::tower::{Shape, Tower, TowerError};
 use crate::wire::{DecodeError, SyntaxId};
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 use uuid::Uuid;
 
@@ -214,48 +215,91 @@ impl Entry {
     /// # Source
     /// The DCE reference, ept_insert with replace.
     pub(super) fn is_kin(&self, other: &Entry) -> bool {
-        let interface = |entry: &Entry| (entry.interface.uuid, entry.interface.major);
-        self.object == other.object
-            && interface(self) == interface(other)
-            && self.transfer_syntax == other.transfer_syntax
-            && self.shape == other.shape
-            && self.side(Side::Protocol) == other.side(Side::Protocol)
+        self.kinship(&self.sides()) == other.kinship(&other.sides())
+    }
+
+    /// What kin share.
+    fn kinship<'a>(&self, sides: &Sides<'a>) -> impl PartialEq + Hash + use<'a> {
+        let SyntaxId { uuid, major, .. } = self.interface;
+        (
+            (self.object, uuid, major),
+            (self.transfer_syntax, self.shape),
+            sides.protocol,
+        )
     }
 
     /// Whether `other` says the same network address, or neither says one.
     pub(super) fn shares_address(&self, other: &Entry) -> bool {
-        self.side(Side::Address) == other.side(Side::Address)
+        self.sides().address == other.sides().address
     }
 
-    /// Whether `other` is at the same endpoint and address.
+    /// Whether `other` is of the same interface, in its very version, at the
+    /// same endpoint and address.
     pub(super) fn shares_place(&self, other: &Entry) -> bool {
-        self.shape == other.shape
-            && self.side(Side::Endpoint) == other.side(Side::Endpoint)
-            && self.shares_address(other)
+        self.place(&self.sides()) == other.place(&other.sides())
     }
 
-    /// The right-hand side of one of the tower's floors from 3 down.
-    fn side(&self, side: Side) -> Option<&[u8]> {
+    /// What entries at one place share.
+    fn place<'a>(&self, sides: &Sides<'a>) -> impl PartialEq + Hash + use<'a> {
+        (self.interface, self.shape, sides.endpoint, sides.address)
+    }
+
+    /// Digests of what others may share with it.
+    pub(super) fn digests(&self) -> Digests {
+        let sides = self.sides();
+        let kin = self.kinship(&sides);
+        Digests {
+            kin: digest(&kin),
+            neighbours: digest(&(&kin, sides.address)),
+            place: digest(&self.place(&sides)),
+        }
+    }
+
+    /// The right-hand sides of the tower's floors from 3 down.
+    fn sides(&self) -> Sides<'_> {
         // `new` has taken the same octets apart.
-        let tower = Tower::decode(&self.tower).ok()?;
-        let [endpoint, address] = tower.parts().ok()?.sides();
-        match side {
-            Side::Protocol => tower.floors().nth(2).map(|floor| floor.rhs),
-            Side::Endpoint => endpoint,
-            Side::Address => address,
+        let Ok(tower) = Tower::decode(&self.tower) else {
+            return Sides::default();
+        };
+        let [endpoint, address] = tower.parts().map_or([None; 2], |parts| parts.sides());
+        Sides {
+            protocol: tower.floors().nth(2).map(|floor| floor.rhs),
+            endpoint,
+            address,
         }
     }
 }
 
-/// Which floor's right-hand side.
-#[derive(Clone, Copy)]
-enum Side {
+/// Right-hand sides of floors.
+#[derive(Clone, Copy, Default)]
+struct Sides<'a> {
     /// The RPC protocol's: its minor version.
-    Protocol,
+    protocol: Option<&'a [u8]>,
     /// The endpoint's.
-    Endpoint,
+    endpoint: Option<&'a [u8]>,
     /// The address's.
-    Address,
+    address: Option<&'a [u8]>,
+}
+
+/// Short names for what entries share, to find them by.
+///
+/// Two that share nothing may have one in common, so whoever finds an entry by
+/// one looks again; nobody can make that happen often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Digests {
+    /// Of the entries that are kin.
+    pub(super) kin: u64,
+    /// Of the kin at the same address.
+    pub(super) neighbours: u64,
+    /// Of the entries that share a place.
+    pub(super) place: u64,
+}
+
+/// A digest, the same in every run.
+fn digest(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The offset of the IPv4 address when it is 0.0.0.0.

@@ -29,6 +29,10 @@ pub enum Owner {
 impl Owner {
     /// Whoever may do everything with what others registered.
     pub const ROOT: Owner = Owner::User(0);
+    /// Before all others in their order.
+    pub(super) const FIRST: Owner = Owner::Mapper;
+    /// Behind all others.
+    pub(super) const LAST: Owner = Owner::Host(IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)));
 
     /// Whether it came by a call, not from the mapper's own side.
     pub fn is_registrant(self) -> bool {

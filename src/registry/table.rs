@@ -1,14 +1,14 @@
 //! The table of entries and its indices.
 
 use super::change::Change;
-use super::entry::{Entry, RegistryError};
+use super::entry::{Digests, Entry, RegistryError};
 use super::inquiry::{Inquiry, MapQuery};
 use super::liveness::{Life, Process};
 use super::owner::Owner;
 use crate::wire::tower::Shape;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
-use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::ops::Bound::{self, Excluded, Included, Unbounded};
 use uuid::Uuid;
 
 /// The registry: entries in insertion order, found by what callers ask.
@@ -207,7 +207,7 @@ impl Table {
     ) -> Result<(), RegistryError> {
         let owner = entry.owner();
         if is_exclusive(entry.interface().uuid)
-            && let Some(other) = self.other_owner(&entry)
+            && let Some(other) = self.other_owner(owner, entry.interface().uuid)
         {
             return Err(RegistryError::Exclusive(other));
         }
@@ -220,6 +220,7 @@ impl Table {
                 self.take_out(id, changes);
             }
         }
+        self.check_length(&entry)?;
         if self.find(&entry).is_none() {
             self.check_room(&entry)?;
         }
@@ -227,44 +228,72 @@ impl Table {
         Ok(())
     }
 
-    /// Who else has entries of the same interface and may not be passed over.
-    fn other_owner(&self, entry: &Entry) -> Option<Owner> {
-        let key = Key::Interface(entry.interface().uuid);
-        let mut owners = self
-            .candidates(key, EntryId::START)
-            .map(|(_, there)| there.owner());
-        owners.find(|other| !entry.owner().may_change(*other))
+    /// Who else has entries of an interface and may not be passed over.
+    fn other_owner(&self, owner: Owner, interface: Uuid) -> Option<Owner> {
+        let key = |owner| Key::Owned(interface, owner);
+        self.stranger(owner, key, |_| true)
     }
 
     /// The entries that a registration with replace stands in for, itself
     /// aside.
     fn replaced_by(&self, entry: &Entry) -> Result<Vec<EntryId>, RegistryError> {
-        let key = Key::Both(entry.interface().uuid, entry.object());
-        let mut replaced = Vec::new();
-        for (id, there) in self.candidates(key, EntryId::START) {
-            if !there.is_kin(entry) {
-                continue;
-            }
-            if there.interface().minor > entry.interface().minor {
-                return Err(RegistryError::HigherVersion(there.interface().minor));
-            }
-            if there.shares_address(entry) && there.tower() != entry.tower() {
-                if !entry.owner().may_change(there.owner()) {
-                    return Err(RegistryError::NotOwner(there.owner()));
-                }
-                replaced.push(id);
-            }
+        let Digests {
+            kin, neighbours, ..
+        } = entry.digests();
+        let minor = entry.interface().minor;
+        let later = (
+            Excluded((Key::Version(kin, minor), EntryId::END)),
+            Included((Key::Version(kin, u16::MAX), EntryId::END)),
+        );
+        let mut later = self.indexed(later).map(|(_, there)| there);
+        if let Some(there) = later.find(|there| there.is_kin(entry)) {
+            return Err(RegistryError::HigherVersion(there.interface().minor));
         }
-        Ok(replaced)
+        let key = |owner| Key::Neighbour(neighbours, owner);
+        let goes = |there: &Entry| there.is_kin(entry) && there.shares_address(entry);
+        if let Some(other) = self.stranger(entry.owner(), key, goes) {
+            return Err(RegistryError::NotOwner(other));
+        }
+        let neighbours = self.among(key(Owner::FIRST), key(Owner::LAST));
+        let replaced = neighbours
+            .filter(|(_, there)| goes(there) && there.tower() != entry.tower())
+            .map(|(id, _)| id);
+        Ok(replaced.collect())
+    }
+
+    /// The first owner of the entries under the keys of all owners that
+    /// `owner` may not pass over. However many one has, they cost one step.
+    fn stranger(
+        &self,
+        owner: Owner,
+        key: impl Fn(Owner) -> Key,
+        counts: impl Fn(&Entry) -> bool,
+    ) -> Option<Owner> {
+        let mut from = Included((key(Owner::FIRST), EntryId::START));
+        loop {
+            let to = Included((key(Owner::LAST), EntryId::END));
+            let (id, there) = self.indexed((from, to)).next()?;
+            let of = there.owner();
+            from = match counts(there) {
+                true if !owner.may_change(of) => return Some(of),
+                true => Excluded((key(of), EntryId::END)),
+                false => Excluded((key(of), id)),
+            };
+        }
+    }
+
+    /// Checks the limit of one entry.
+    fn check_length(&self, entry: &Entry) -> Result<(), RegistryError> {
+        let (octets, limit) = (entry.len_octets(), self.limits.octets);
+        if octets > limit {
+            return Err(RegistryError::TooLong { octets, limit });
+        }
+        Ok(())
     }
 
     /// Checks the limits of registrants for one entry more.
     fn check_room(&self, entry: &Entry) -> Result<(), RegistryError> {
         let (limits, owner) = (&self.limits, entry.owner());
-        let (octets, limit) = (entry.len_octets(), limits.octets);
-        if octets > limit {
-            return Err(RegistryError::TooLong { octets, limit });
-        }
         let own = self.owners.get(&owner).copied().unwrap_or(0);
         if own >= limits.per_owner {
             let limit = limits.per_owner;
@@ -323,18 +352,17 @@ impl Table {
         object: Option<Uuid>,
         like: &Entry,
     ) -> Result<Vec<Change>, RegistryError> {
-        let key = Key::Interface(like.interface().uuid);
-        let found = self.candidates(key, EntryId::START).filter(|(_, there)| {
-            there.interface() == like.interface()
-                && object.is_none_or(|object| there.object() == object)
-                && there.shares_place(like)
-        });
-        let found: Vec<EntryId> = found.map(|(id, _)| id).collect();
+        let place = like.digests().place;
+        let key = |object, owner| Key::Place(place, object, owner);
+        let (first, last) = object.map_or((Uuid::nil(), Uuid::max()), |object| (object, object));
+        let found = self
+            .among(key(first, Owner::FIRST), key(last, Owner::LAST))
+            .filter(|(_, there)| there.shares_place(like))
+            .map(|(id, there)| owner.may_change(there.owner()).then_some(id).ok_or(there));
+        let found: Result<BTreeSet<EntryId>, &Entry> = found.collect();
+        let found = found.map_err(|there| RegistryError::NotOwner(there.owner()))?;
         if found.is_empty() {
             return Err(RegistryError::NotRegistered);
-        }
-        for id in &found {
-            self.check_owner(owner, *id)?;
         }
         Ok(self.remove_all(found))
     }
@@ -506,7 +534,19 @@ impl Table {
 
     /// The entries under a key of the index, behind `after`.
     fn candidates(&self, key: Key, after: EntryId) -> Candidates<'_> {
-        let range = (Excluded((key, after)), Included((key, EntryId::END)));
+        self.indexed((Excluded((key, after)), Included((key, EntryId::END))))
+    }
+
+    /// The entries under the keys from `first` to `last`, key by key.
+    fn among(&self, first: Key, last: Key) -> Candidates<'_> {
+        self.indexed((
+            Included((first, EntryId::START)),
+            Included((last, EntryId::END)),
+        ))
+    }
+
+    /// The entries in a range of the index.
+    fn indexed(&self, range: (Bound<(Key, EntryId)>, Bound<(Key, EntryId)>)) -> Candidates<'_> {
         Candidates::Indexed(&self.entries, self.index.range(range))
     }
 
@@ -647,16 +687,29 @@ pub(super) enum Key {
     Process(Process),
     /// The lease that keeps the entry.
     Lease(Uuid),
+    /// The interface's UUID and the owner.
+    Owned(Uuid, Owner),
+    /// The digest of its kin, and the interface's minor version.
+    Version(u64, u16),
+    /// The digest of its kin at the same address, and the owner.
+    Neighbour(u64, Owner),
+    /// The digest of its place, the object, and the owner.
+    Place(u64, Uuid, Owner),
 }
 
 impl Key {
     /// The keys that an entry has whatever else is in the table.
     fn of(entry: &Entry) -> impl Iterator<Item = Key> {
         let (interface, object) = (entry.interface().uuid, entry.object());
+        let (owner, digests) = (entry.owner(), entry.digests());
         let always = [
             Key::Interface(interface),
             Key::Object(object),
             Key::Both(interface, object),
+            Key::Owned(interface, owner),
+            Key::Version(digests.kin, entry.interface().minor),
+            Key::Neighbour(digests.neighbours, owner),
+            Key::Place(digests.place, object, owner),
         ];
         let of_life = match entry.life() {
             Life::Process(process) => Some(Key::Process(process)),
@@ -968,5 +1021,381 @@ mod tests {
             let found = table.map(&query, Position::START);
             assert!(found.map(|(_, entry)| entry).eq([&at(syntax)]));
         }
+    }
+    /// A user of this host.
+    const ANN: Owner = Owner::User(1000);
+    /// Another.
+    const BOB: Owner = Owner::User(1001);
+
+    /// An entry of `owner` at a TCP port of `ECHO` in this minor version, at the
+    /// last octet of an address.
+    fn at(owner: Owner, minor: u16, address: u8, port: u16) -> Entry {
+        let (port, address) = (port.to_be_bytes(), [127, 0, 0, address]);
+        let lower: [(u8, &[u8]); 3] = [(0x0b, &[1, 0]), (0x07, &port), (0x09, &address)];
+        let tower = tower(SyntaxId { minor, ..ECHO }, SyntaxId::NDR, &lower);
+        Entry::new(Uuid::nil(), &tower, b"", owner).unwrap()
+    }
+
+    /// The same in version 1.0 at 127.0.0.1.
+    fn of(owner: Owner, port: u16) -> Entry {
+        at(owner, 0, 1, port)
+    }
+
+    /// A table in which these are registered.
+    fn registered(entries: &[Entry]) -> Table {
+        let mut table = Table::new(OTHER, 64);
+        for entry in entries {
+            table
+                .register(vec![entry.clone()], false, never)
+                .expect("room");
+        }
+        table
+    }
+
+    /// No interface is exclusive.
+    fn never(_: Uuid) -> bool {
+        false
+    }
+
+    /// All that a table holds: its entries with their numbers, its indices, its
+    /// counts; the last number aside.
+    fn all(table: &Table) -> impl PartialEq + std::fmt::Debug + use<> {
+        let Table {
+            entries,
+            index,
+            identities,
+            endpoints,
+            owners,
+            interfaces,
+            ..
+        } = table.clone();
+        (
+            entries.into_iter().collect::<Vec<_>>(),
+            (index, identities, endpoints),
+            (owners, interfaces),
+        )
+    }
+
+    /// Checks that `change` is refused with `error`, and nothing changes.
+    #[track_caller]
+    fn refused(
+        table: &mut Table,
+        change: impl FnOnce(&mut Table) -> Result<Vec<Change>, RegistryError>,
+        error: RegistryError,
+    ) {
+        let before = all(table);
+        assert_eq!(change(table), Err(error));
+        assert_eq!(all(table), before);
+    }
+
+    /// The entries, without their numbers.
+    fn held(table: &Table) -> Vec<Entry> {
+        table.iter().map(|(_, entry)| entry.clone()).collect()
+    }
+
+    #[test]
+    fn a_call_whose_third_entry_is_refused_registers_none() {
+        let mut table = registered(&[of(ANN, 1), of(BOB, 3)]);
+        let entries = [1, 2, 3, 4, 5].map(|port| of(ANN, port).living(Life::Probe, 7));
+        let register = |table: &mut Table| table.register(entries.into(), true, never);
+        refused(&mut table, register, RegistryError::NotOwner(BOB));
+    }
+
+    #[test]
+    fn replacing_takes_out_kin_at_the_same_address_whatever_the_port() {
+        let others = [at(ANN, 0, 2, 1), at(ANN, 0, 3, 9)];
+        let mut table = registered(&[of(ANN, 1), of(ANN, 2)]);
+        for other in &others {
+            table.insert(other.clone()).unwrap();
+        }
+        let changes = table.register(vec![at(ANN, 1, 1, 3)], true, never).unwrap();
+        assert!(matches!(
+            changes[..],
+            [
+                Change::Removed(..),
+                Change::Removed(..),
+                Change::Inserted(..)
+            ]
+        ));
+        let [two, three] = others;
+        assert_eq!(held(&table), [two, three, at(ANN, 1, 1, 3)]);
+    }
+
+    #[test]
+    fn replacing_leaves_what_differs_in_anything_but_the_port() {
+        let tcp = |rpc: u8, protocol: u8, syntax| {
+            let lower: [(u8, &[u8]); 3] = [
+                (0x0b, &[rpc, 0]),
+                (protocol, &[0, 1]),
+                (0x09, &[127, 0, 0, 1]),
+            ];
+            Entry::new(Uuid::nil(), &tower(ECHO, syntax, &lower), b"", ANN).unwrap()
+        };
+        let object = Entry::new(OBJECT, of(ANN, 1).tower(), b"", ANN).unwrap();
+        let major = SyntaxId { major: 2, ..ECHO };
+        let others = [
+            object,
+            entry(Uuid::nil(), &tcp_tower(major, 1)).owned(ANN),
+            tcp(0, 0x07, SyntaxId::NDR),
+            tcp(1, 0x08, SyntaxId::NDR),
+            tcp(1, 0x07, SyntaxId::NDR64),
+        ];
+        let mut table = registered(&others);
+        let changes = table.register(vec![of(ANN, 2)], true, never).unwrap();
+        assert_eq!(changes.len(), 1, "{changes:?}");
+    }
+
+    #[test]
+    fn replacing_is_refused_where_a_higher_minor_version_stands_at_any_address() {
+        for address in [1, 2] {
+            let mut table = registered(&[at(ANN, 2, address, 1), of(ANN, 5)]);
+            for (minor, is_taken) in [(1, false), (2, true), (3, true)] {
+                let mut table = table.clone();
+                let done = table.register(vec![at(ANN, minor, 1, 9)], true, never);
+                assert_eq!(done.is_ok(), is_taken, "{minor}");
+            }
+            let error = RegistryError::HigherVersion(2);
+            let lower = |table: &mut Table| table.register(vec![of(ANN, 9)], true, never);
+            refused(&mut table, lower, error);
+            let lower = table.register(vec![of(ANN, 9)], false, never);
+            assert!(lower.is_ok(), "it stands beside the higher one");
+        }
+    }
+
+    #[test]
+    fn replacing_by_what_is_there_takes_out_the_rest_only() {
+        let mut table = registered(&[of(ANN, 1), of(ANN, 2)]);
+        let first = table.find(&of(ANN, 1));
+        let changes = table.register(vec![of(ANN, 1)], true, never).unwrap();
+        assert!(matches!(
+            changes[..],
+            [Change::Removed(..), Change::Renewed { .. }]
+        ));
+        assert_eq!(table.find(&of(ANN, 1)), first);
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_stranger_neither_doubles_replaces_nor_takes_out() {
+        let entry = of(ANN, 1);
+        let mut table = registered(&[of(BOB, 5), entry.clone(), at(BOB, 0, 2, 7)]);
+        let error = RegistryError::NotOwner(ANN);
+        let named = (entry.object(), entry.tower());
+        let again = |table: &mut Table| table.register(vec![of(BOB, 1)], false, never);
+        refused(&mut table, again, error);
+        let replace = |table: &mut Table| table.register(vec![of(BOB, 9)], true, never);
+        refused(&mut table, replace, error);
+        refused(&mut table, |table| table.withdraw(BOB, [named]), error);
+        let place = |table: &mut Table| table.withdraw_place(BOB, None, &entry);
+        refused(&mut table, place, error);
+    }
+
+    #[test]
+    fn root_may_do_that_and_an_entry_that_it_registers_becomes_its_own() {
+        let mut table = registered(&[of(ANN, 1), of(BOB, 2)]);
+        let again = table.register(vec![of(Owner::ROOT, 1)], false, never);
+        assert!(matches!(again.unwrap()[..], [Change::Renewed { .. }]));
+        assert_eq!(held(&table)[0].owner(), Owner::ROOT);
+        let error = RegistryError::NotOwner(Owner::ROOT);
+        let replace = |table: &mut Table| table.register(vec![of(BOB, 3)], true, never);
+        refused(&mut table, replace, error);
+        table
+            .register(vec![of(Owner::ROOT, 3)], true, never)
+            .unwrap();
+        assert_eq!(held(&table), [of(Owner::ROOT, 3)]);
+    }
+
+    #[test]
+    fn what_the_configuration_says_nobody_takes_out_not_even_root() {
+        let own = of(Owner::Configuration, 1);
+        let mut table = registered(std::slice::from_ref(&own));
+        let error = RegistryError::NotOwner(Owner::Configuration);
+        for owner in [Owner::ROOT, ANN] {
+            let again = |table: &mut Table| table.register(vec![of(owner, 1)], false, never);
+            refused(&mut table, again, error);
+            let replace = |table: &mut Table| table.register(vec![of(owner, 2)], true, never);
+            refused(&mut table, replace, error);
+            let named = (own.object(), own.tower());
+            refused(&mut table, |table| table.withdraw(owner, [named]), error);
+            let place = |table: &mut Table| table.withdraw_place(owner, None, &own);
+            refused(&mut table, place, error);
+        }
+    }
+
+    #[test]
+    fn an_exclusive_interface_is_refused_to_a_stranger_on_any_endpoint() {
+        let mut table = registered(&[of(ANN, 1)]);
+        let is_echo = |interface| interface == ECHO.uuid;
+        let error = RegistryError::Exclusive(ANN);
+        let elsewhere = |table: &mut Table| {
+            let entries = vec![entry(OBJECT, &tcp_tower(ECHO, 9)).owned(BOB)];
+            table.register(entries, false, is_echo)
+        };
+        refused(&mut table, elsewhere, error);
+        let other = vec![tcp(SAMR, 9).owned(BOB)];
+        assert!(table.register(other, false, is_echo).is_ok());
+        assert!(table.register(vec![of(ANN, 2)], false, is_echo).is_ok());
+        let root = table.register(vec![of(Owner::ROOT, 3)], false, is_echo);
+        assert!(root.is_ok());
+    }
+
+    #[test]
+    fn each_limit_of_registrants_refuses_one_entry_more_and_no_other() {
+        let limits = TableLimits {
+            entries: 6,
+            per_owner: 3,
+            per_interface: 4,
+            octets: of(ANN, 1).len_octets() + 1,
+        };
+        let mut table = Table::within(OTHER, limits);
+        let register = |table: &mut Table, entry| table.register(vec![entry], false, never);
+        table.insert(of(Owner::Configuration, 100)).unwrap();
+        for port in 1..=3 {
+            register(&mut table, of(ANN, port)).unwrap();
+        }
+        let (owner, limit) = (ANN, 3);
+        let error = RegistryError::OwnerFull { owner, limit };
+        refused(&mut table, |table| register(table, of(ANN, 4)), error);
+        assert!(register(&mut table, of(ANN, 3)).is_ok(), "no entry more");
+        register(&mut table, of(BOB, 4)).unwrap();
+        let error = RegistryError::InterfaceFull { limit: 4 };
+        refused(&mut table, |table| register(table, of(BOB, 5)), error);
+        register(&mut table, tcp(SAMR, 1).owned(BOB)).unwrap();
+        let error = RegistryError::Full { limit: 6 };
+        let sixth = |table: &mut Table| register(table, tcp(SAMR, 2).owned(BOB));
+        refused(&mut table, sixth, error);
+        let long = Entry::new(Uuid::nil(), of(ANN, 1).tower(), b"ab", ANN).unwrap();
+        let (octets, limit) = (long.len_octets(), limits.octets);
+        let error = RegistryError::TooLong { octets, limit };
+        refused(&mut table, |table| register(table, long), error);
+    }
+
+    #[test]
+    fn a_full_owner_replaces_and_has_room_again_when_an_entry_goes() {
+        let limits = TableLimits {
+            per_owner: 1,
+            ..TableLimits::of(8)
+        };
+        let mut table = Table::within(OTHER, limits);
+        table.register(vec![of(ANN, 1)], true, never).unwrap();
+        table.register(vec![of(ANN, 2)], true, never).unwrap();
+        let taken = table.withdraw(ANN, [(Uuid::nil(), of(ANN, 2).tower())]);
+        taken.unwrap();
+        table.register(vec![of(ANN, 3)], false, never).unwrap();
+        assert_eq!(held(&table), [of(ANN, 3)]);
+    }
+
+    #[test]
+    fn a_call_that_names_one_entry_twice_or_none_takes_out_nothing() {
+        let mut table = registered(&[of(ANN, 1), of(ANN, 2)]);
+        let (one, none) = (of(ANN, 1), of(ANN, 3));
+        for named in [[&one, &one], [&one, &none]] {
+            let named = named.map(|entry| (entry.object(), entry.tower()));
+            let withdraw = |table: &mut Table| table.withdraw(ANN, named);
+            refused(&mut table, withdraw, RegistryError::NotRegistered);
+        }
+    }
+
+    #[test]
+    fn a_place_is_interface_version_endpoint_and_address_of_every_object() {
+        let under = |object, entry: Entry| {
+            Entry::new(object, entry.tower(), entry.annotation(), entry.owner()).unwrap()
+        };
+        let ndr64 = {
+            let lower: [(u8, &[u8]); 3] =
+                [(0x0b, &[1, 0]), (0x07, &[0, 1]), (0x09, &[127, 0, 0, 1])];
+            Entry::new(OTHER, &tower(ECHO, SyntaxId::NDR64, &lower), b"", ANN).unwrap()
+        };
+        let there = [of(ANN, 1), under(OBJECT, of(ANN, 1)), ndr64];
+        let elsewhere = [of(ANN, 2), at(ANN, 0, 2, 1), at(ANN, 1, 1, 1)];
+        let table = registered(&[&there[..], &elsewhere].concat());
+        let taken = |object| {
+            let mut table = table.clone();
+            let changes = table.withdraw_place(ANN, object, &of(ANN, 1));
+            changes.map(|changes| (changes.len(), held(&table).len()))
+        };
+        assert_eq!(taken(None), Ok((3, 3)));
+        assert_eq!(taken(Some(Uuid::nil())), Ok((1, 5)));
+        assert_eq!(taken(Some(OBJECT)), Ok((1, 5)));
+        assert_eq!(taken(Some(ECHO.uuid)), Err(RegistryError::NotRegistered));
+    }
+
+    #[test]
+    fn changes_that_are_taken_back_leave_the_table_as_it_was() {
+        let mut table = registered(&[of(ANN, 1), of(ANN, 2), at(BOB, 0, 2, 1)]);
+        let before = all(&table);
+        let mut changes = table.register(vec![of(ANN, 3)], true, never).unwrap();
+        let renewed = Entry::new(Uuid::nil(), of(ANN, 3).tower(), b"x", ANN).unwrap();
+        changes.extend(table.register(vec![renewed], false, never).unwrap());
+        let place = at(BOB, 0, 2, 1);
+        changes.extend(table.withdraw_place(BOB, None, &place).unwrap());
+        assert_eq!(table.len(), 1);
+        table.undo(&changes);
+        assert_eq!(all(&table), before);
+    }
+
+    #[test]
+    fn what_somebody_changed_since_is_not_taken_back() {
+        let mut table = registered(&[]);
+        let changes = table.register(vec![of(ANN, 1)], false, never).unwrap();
+        let taken_over = vec![of(Owner::Configuration, 1)];
+        table
+            .replace_owned(Owner::Configuration, taken_over)
+            .unwrap();
+        table.undo(&changes);
+        assert_eq!(held(&table), [of(Owner::Configuration, 1)]);
+        // And what came in the place of something gone stays.
+        let mut table = registered(&[of(ANN, 1)]);
+        let named = [(Uuid::nil(), of(ANN, 1).tower().to_vec())];
+        let named = named.iter().map(|(object, tower)| (*object, &tower[..]));
+        let changes = table.withdraw(ANN, named).unwrap();
+        table.register(vec![of(BOB, 1)], false, never).unwrap();
+        table.undo(&changes);
+        assert_eq!(held(&table), [of(BOB, 1)]);
+    }
+
+    #[test]
+    fn an_entry_is_restored_under_its_number_and_new_ones_come_behind() {
+        let mut table = Table::new(OTHER, 8);
+        let seven = EntryId::from_number(7);
+        table.restore(seven, of(ANN, 1));
+        table.restore(EntryId::from_number(3), of(ANN, 2));
+        table.restore(seven, of(ANN, 3));
+        table.restore(EntryId::from_number(9), of(BOB, 1));
+        assert_eq!(held(&table), [of(ANN, 2), of(ANN, 1)]);
+        let changes = table.register(vec![of(ANN, 4)], false, never).unwrap();
+        assert!(matches!(changes[..], [Change::Inserted(id, _)] if id > seven));
+    }
+
+    #[test]
+    fn the_end_of_a_life_takes_out_its_entries_and_no_others() {
+        let process = Process { pid: 7, started: 1 };
+        let later = Process { pid: 7, started: 2 };
+        let lease = |id| {
+            let duration = std::time::Duration::from_secs(60);
+            Life::Lease(crate::registry::Lease {
+                id: Uuid::from_u128(id),
+                duration,
+            })
+        };
+        let lives = [
+            Life::Process(process),
+            Life::Process(later),
+            lease(1),
+            lease(2),
+            Life::Probe,
+        ];
+        let entries = lives.map(|life| (life, 1)).into_iter().zip(1..);
+        let entries: Vec<_> = entries
+            .map(|((life, at), port)| of(ANN, port).living(life, at))
+            .collect();
+        let mut table = registered(&entries);
+        assert_eq!(table.end_process(process).len(), 1);
+        assert_eq!(table.end_lease(Uuid::from_u128(2)).len(), 1);
+        assert!(!table.has_process(process) && table.has_process(later));
+        assert!(!table.has_lease(Uuid::from_u128(2)) && table.has_lease(Uuid::from_u128(1)));
+        let left = [1, 2, 4].map(|left| entries[left].clone());
+        assert_eq!(held(&table), left);
+        assert!(table.end_process(process).is_empty());
     }
 }
