@@ -65,6 +65,9 @@ struct Step {
     after: Registered,
 }
 
+/// Writes a request.
+type Encode = Box<dyn Fn(&mut Output) + Send + Sync>;
+
 /// What a call asks for.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -175,7 +178,7 @@ impl Registrant {
         });
         let entries: Vec<_> = entries.collect();
         let replace = kind == Kind::Replace;
-        let (opnum, encode): (u16, Box<dyn Fn(&mut Output) + Send + Sync>) = match kind {
+        let (opnum, encode): (u16, Encode) = match kind {
             Kind::Delete => {
                 let request = DeleteRequest { entries };
                 (ept::DELETE, Box::new(move |out| request.encode(out)))

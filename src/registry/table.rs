@@ -8,7 +8,8 @@ use super::owner::Owner;
 use crate::wire::tower::Shape;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
-use std::ops::Bound::{self, Excluded, Included, Unbounded};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::ops::RangeBounds;
 use uuid::Uuid;
 
 /// The registry: entries in insertion order, found by what callers ask.
@@ -546,7 +547,7 @@ impl Table {
     }
 
     /// The entries in a range of the index.
-    fn indexed(&self, range: (Bound<(Key, EntryId)>, Bound<(Key, EntryId)>)) -> Candidates<'_> {
+    fn indexed(&self, range: impl RangeBounds<(Key, EntryId)>) -> Candidates<'_> {
         Candidates::Indexed(&self.entries, self.index.range(range))
     }
 
