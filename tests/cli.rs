@@ -790,16 +790,20 @@ fn in_the_readme(program: &str) -> Vec<Vec<String>> {
 #[test]
 fn the_first_run_of_the_readme_does_what_it_says() {
     let listen = "ncacn_ip_tcp:127.0.0.1[135]";
+    let local = "ncalrpc:[/run/epmapper/EPMAPPER]";
     let daemon = &in_the_readme("epmapperd")[0];
-    assert_eq!(daemon[2..], ["--listen", listen]);
-    // Port 135 may be taken here.
+    assert_eq!(daemon[2..], ["--listen", listen, "--listen", local]);
+    // Port 135 and the socket may be taken here.
+    let folder = tempfile::TempDir::new().unwrap();
+    let socket = format!("ncalrpc:[{}]", folder.path().join("EPMAPPER").display());
     let mut command = run::program();
-    let run = Run::spawn(command.args(&daemon[..2]).args(["--listen", run::ANY_PORT]));
+    command.args(&daemon[..2]).args(["--listen", run::ANY_PORT]);
+    let run = Run::spawn(command.args(["--listen", &socket]));
     let told = run.log.text();
     let listening = told
         .lines()
         .filter(|line| line.starts_with("listening on "));
-    assert_eq!(listening.count(), 1, "{told}");
+    assert_eq!(listening.count(), 2, "{told}");
 
     let server = run.address().to_string();
     let asked: Vec<String> = in_the_readme("epm")
@@ -819,6 +823,37 @@ fn the_first_run_of_the_readme_does_what_it_says() {
     for part in [endpoint, "Security accounts", "ncalrpc:[samr]"] {
         assert!(found.contains(part), "no {part} in:\n{found}");
     }
+    registers_by_the_readme(&socket);
+}
+
+/// Registers, looks and deletes as the README does, at another socket.
+fn registers_by_the_readme(socket: &str) {
+    let told: Vec<String> = in_the_readme("epm")
+        .into_iter()
+        .filter(|arguments| ["insert", "status", "delete"].contains(&arguments[0].as_str()))
+        .map(|arguments| {
+            let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            arguments.splice(1..1, ["--at", socket]);
+            // What the README quotes is one word.
+            if let Some(place) = arguments.iter().position(|word| *word == "--annotation") {
+                arguments.splice(place + 1.., ["my service"]);
+            }
+            stdout(&epm(&arguments).success())
+        })
+        .collect();
+    let [_, status, _] = &told[..] else {
+        panic!("{} commands that register", told.len());
+    };
+    for part in [
+        "rpcecho",
+        "ncacn_ip_tcp:127.0.0.1[5000]",
+        "my service",
+        "probe",
+    ] {
+        assert!(status.contains(part), "no {part} in:\n{status}");
+    }
+    let status = stdout(&epm(&["status", "--at", socket]).success());
+    assert!(!status.contains("my service"), "{status}");
 }
 
 /// What a daemon has registered, its own endpoint aside, in a stable order:
