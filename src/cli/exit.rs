@@ -148,7 +148,8 @@ impl CommandError {
         }
     }
 
-    /// Whether the server was reached, and did not want to.
+    /// Whether the server was reached, and did not want to; one that is too busy
+    /// may want to soon.
     pub fn is_refusal(&self) -> bool {
         let failure = match self {
             CommandError::NoControl { .. } => return true,
@@ -157,10 +158,11 @@ impl CommandError {
             }
             _ => return false,
         };
-        matches!(
-            failure,
-            Failure::Refused(_) | Failure::Rejected(..) | Failure::Fault(_) | Failure::Status(_)
-        )
+        match failure {
+            Failure::Fault(status) => *status != FaultStatus::SERVER_TOO_BUSY,
+            Failure::Refused(_) | Failure::Rejected(..) | Failure::Status(_) => true,
+            _ => false,
+        }
     }
 
     /// Says what was being written, for errors of a file system.
@@ -236,6 +238,7 @@ fn words(failure: &Failure) -> String {
         Failure::Status(EptStatus::NO_MEMORY | EptStatus::EPT_NO_MEMORY) => {
             "the mapper has no room for it"
         }
+        Failure::Fault(FaultStatus::SERVER_TOO_BUSY) => "too many changes in a short time",
         other => return other.to_string(),
     };
     format!("{meaning}: {failure}")
@@ -257,6 +260,7 @@ fn change_hint(error: &ClientError) -> Option<&'static str> {
         Failure::Status(EptStatus::NO_MEMORY | EptStatus::EPT_NO_MEMORY) => {
             "nothing was changed; its log says which of its limits was reached"
         }
+        Failure::Fault(FaultStatus::SERVER_TOO_BUSY) => "nothing was changed; try again later",
         _ => return None,
     })
 }
