@@ -19,7 +19,9 @@ use epmapper::wire::control::{
     self, Counter, CountersResponse, EntriesRequest, EntriesResponse, Facts, KnownEntry, Life,
     NotProbed, Owner, Probe, ProbeState, RegisterRequest, RegisterResponse,
 };
-use epmapper::wire::ept::{self, DeleteRequest, Entry, InsertRequest, StatusResponse};
+use epmapper::wire::ept::{
+    self, ContextHandle, DeleteRequest, Entry, InsertRequest, LookupResponse, StatusResponse,
+};
 use epmapper::wire::ndr::Referents;
 use epmapper::wire::tower::{Tower, TowerBuf};
 use epmapper::wire::{EptStatus, FaultStatus, SyntaxId};
@@ -200,6 +202,9 @@ fn an_insert_with_a_lease_tells_it_and_how_to_keep_it() {
 #[test]
 fn a_delete_goes_on_behind_what_is_not_registered() {
     let mapper = Mapper::new(|asked| {
+        if asked.opnum == ept::LOOKUP {
+            return found(&[]);
+        }
         let request = DeleteRequest::decode(asked.stub()).unwrap();
         status(match bindings(&request.entries)[..] == [ONE] {
             true => EptStatus::NOT_REGISTERED,
@@ -209,8 +214,60 @@ fn a_delete_goes_on_behind_what_is_not_registered() {
     let deleted = epm(&["delete", "--at", &mapper.at, ECHO, ONE, TWO]);
     assert_fails(deleted, 1, &[ONE, "not registered"]);
     let opnums: Vec<_> = mapper.calls().iter().map(|asked| asked.opnum).collect();
-    assert_eq!(opnums, [ept::DELETE, ept::DELETE]);
+    assert_eq!(opnums, [ept::DELETE, ept::LOOKUP, ept::DELETE]);
     epm(&["delete", "--at", &mapper.at, ECHO, TWO]).success();
+}
+
+/// A page of a lookup, and no more, with these objects and towers.
+fn found(towers: &[(Uuid, Vec<u8>)]) -> Answer {
+    let mut referents = Referents::after(0);
+    let entries = towers
+        .iter()
+        .map(|(object, tower)| Entry::new(&mut referents, *object, &tower[..], &b""[..]));
+    let response = LookupResponse {
+        handle: ContextHandle::NULL,
+        max_ents: 500,
+        entries: entries.collect(),
+        status: EptStatus::OK,
+    };
+    stub(|out| response.encode(out))
+}
+
+#[test]
+fn a_delete_takes_out_what_a_dce_server_registered_at_the_same_binding() {
+    let tower = |interface: SyntaxId, binding: &str| {
+        let tower = TowerBuf::from_binding(interface, SyntaxId::NDR, &binding.parse().unwrap());
+        tower.unwrap().octets().to_owned()
+    };
+    let echo = SyntaxId::new(uuid!("60a15ec5-4de8-11d7-a637-005056a20182"), 1, 0);
+    let ours = tower(echo, ONE);
+    // Floor 3 of DCE: the connection-oriented protocol in minor version 1.
+    let mut dces = ours.clone();
+    assert_eq!(dces[52..59], [1, 0, 0x0b, 2, 0, 0, 0]);
+    dces[57] = 1;
+    let listed = [
+        (Uuid::nil(), dces.clone()),
+        (OBJECT, dces.clone()),
+        (Uuid::nil(), tower(echo, "ncacn_ip_tcp:192.0.2.10[1]")),
+        (Uuid::nil(), tower(SyntaxId { minor: 1, ..echo }, ONE)),
+    ];
+    let mapper = Mapper::new(move |asked| match asked.opnum {
+        ept::LOOKUP => found(&listed),
+        _ => {
+            let request = DeleteRequest::decode(asked.stub()).unwrap();
+            let is_ours = request.entries[0].tower_octets() == Some(&ours);
+            status(match is_ours {
+                true => EptStatus::NOT_REGISTERED,
+                false => EptStatus::OK,
+            })
+        }
+    });
+    epm(&["delete", "--at", &mapper.at, ECHO, ONE]).success();
+    let calls = mapper.calls();
+    assert_eq!(calls.len(), 3, "{calls:?}");
+    let request = DeleteRequest::decode(calls[2].stub()).unwrap();
+    assert_eq!(request.entries[0].object, Uuid::nil());
+    assert_eq!(request.entries[0].tower_octets(), Some(&dces[..]));
 }
 
 // Status

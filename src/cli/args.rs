@@ -110,8 +110,8 @@ pub enum Command {
     Insert(Insert),
     /// Take out where an interface is served
     ///
-    /// Takes out entries with this very interface, object and binding, one after
-    /// the other.
+    /// Takes out entries with this very interface, object and binding, in
+    /// whichever transfer syntax, one after the other.
     Delete(Delete),
     /// Register a program for as long as it runs
     ///
