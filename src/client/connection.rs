@@ -8,7 +8,6 @@ use crate::wire::binding::Binding;
 use bytes::BytesMut;
 use std::io;
 use std::time;
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
@@ -96,8 +95,16 @@ impl Connection {
     /// Waits until the server closes the connection, and drops what it says
     /// meanwhile; nothing can be asked any more.
     pub async fn closed(&mut self) {
-        while let Ok(1..) = self.stream.read_buf(&mut self.incoming).await {
+        while self.stream.readable().await.is_ok() {
+            // A socket that is always ready would take the turn of others.
+            consume_budget().await;
             self.incoming.clear();
+            self.incoming.reserve(READ);
+            match self.stream.try_read_buf(&mut self.incoming) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+            }
         }
     }
 
