@@ -1,5 +1,6 @@
 //! `epm insert`, `delete`, `hold` and `status`: what they say to a mapper made by
-//! hand, what they make of its answers, and what becomes of the command held.
+//! hand, what they make of its answers, what becomes of the command held; and all
+//! of it with `epmapperd`.
 
 #![cfg(all(feature = "daemon", feature = "tools"))]
 
@@ -28,11 +29,12 @@ use epmapper::wire::{EptStatus, FaultStatus, SyntaxId};
 use mapper::{Answer, Asked, Mapper, stub};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use run::{ConfigFile, Run};
+use run::{ConfigFile, Run, program};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use tempfile::TempDir;
 use uuid::{Uuid, uuid};
 
@@ -547,4 +549,173 @@ fn a_mapper_that_refuses_for_a_while_is_told_once_and_does_not_end_the_command()
     assert!(told.contains("nca_s_server_too_busy"), "{told}");
     kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+// With epmapperd
+
+/// `epmapperd` on a local socket, where this user may register.
+struct Daemon {
+    folder: TempDir,
+    run: Run,
+}
+
+impl Daemon {
+    fn new() -> Daemon {
+        let folder = TempDir::new().unwrap();
+        let user = nix::unistd::getuid();
+        let rule = format!("[[register]]\nusers = [{user}]\nforeign_addresses = true\n");
+        std::fs::write(folder.path().join("epmapperd.toml"), rule).unwrap();
+        let run = Daemon::start(&folder);
+        Daemon { folder, run }
+    }
+
+    fn start(folder: &TempDir) -> Run {
+        let config = folder.path().join("epmapperd.toml");
+        Run::spawn(
+            program()
+                .arg("--config")
+                .arg(config)
+                .args(["--listen", &at(folder)]),
+        )
+    }
+
+    /// The mapper is stopped, and another one started in its place.
+    fn start_anew(self) -> Daemon {
+        self.run.end(Signal::SIGTERM);
+        let run = Daemon::start(&self.folder);
+        Daemon { run, ..self }
+    }
+
+    fn at(&self) -> String {
+        at(&self.folder)
+    }
+
+    /// Its status, as programs read it.
+    fn status(&self) -> Value {
+        let told = stdout(&epm(&["status", "--json", "--at", &self.at()]).success());
+        serde_json::from_str(&told).unwrap()
+    }
+
+    /// The entries of the interface here.
+    fn echoes(&self) -> Vec<Value> {
+        let status = self.status();
+        let entries = status["entries"].as_array().unwrap().iter();
+        let echoes = entries.filter(|entry| ECHO.starts_with(entry["interface"].as_str().unwrap()));
+        echoes.cloned().collect()
+    }
+
+    /// Waits until there are so many of them.
+    fn expect_echoes(&self, count: usize) -> Vec<Value> {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let echoes = self.echoes();
+            if echoes.len() == count {
+                return echoes;
+            }
+            assert!(Instant::now() < end, "{echoes:?}");
+        }
+    }
+
+    /// Holds an endpoint for `cat`, which ends when its input does.
+    fn hold(&self) -> Child {
+        std::process::Command::new(env!("CARGO_BIN_EXE_epm"))
+            .args(["hold", "--at", &self.at(), ECHO, ONE, "--", "cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+}
+
+/// The local socket in a folder.
+fn at(folder: &TempDir) -> String {
+    format!("ncalrpc:[{}/EPMAPPER]", folder.path().display())
+}
+
+#[test]
+fn what_is_inserted_is_in_the_status_until_it_is_deleted() {
+    let daemon = Daemon::new();
+    let at = daemon.at();
+    epm(&[
+        "insert",
+        "--at",
+        &at,
+        ECHO,
+        ONE,
+        TWO,
+        "--annotation",
+        "text",
+    ])
+    .success();
+    let echoes = daemon.echoes();
+    assert_eq!(echoes.len(), 2);
+    for echo in &echoes {
+        assert_eq!(
+            (&echo["annotation"], &echo["life"]),
+            (&"text".into(), &"probe".into())
+        );
+        assert_eq!(echo["owner"]["uid"], nix::unistd::getuid().as_raw());
+        assert!(echo["age"].is_u64());
+    }
+    epm(&["delete", "--at", &at, ECHO, ONE, TWO]).success();
+    assert!(daemon.echoes().is_empty());
+    assert_eq!(daemon.status()["counters"]["deleted"], 2);
+    assert_fails(
+        epm(&["delete", "--at", &at, ECHO, ONE]),
+        1,
+        &["not registered"],
+    );
+}
+
+#[test]
+fn an_insert_with_a_lease_that_is_run_again_has_a_lease_of_its_own() {
+    let daemon = Daemon::new();
+    let at = daemon.at();
+    let insert = ["insert", "--at", &at, ECHO, ONE, "--lease", "1h"];
+    assert_fails(epm(&insert), 2, &["500ms"]);
+    let insert = ["insert", "--at", &at, ECHO, ONE, "--lease", "3600"];
+    let lease = || {
+        epm(&insert).success();
+        let echoes = daemon.echoes();
+        assert_eq!(echoes.len(), 1);
+        assert!(echoes[0]["lease_left_ms"].as_u64().unwrap() <= 3_600_000);
+        echoes[0]["lease"].clone()
+    };
+    assert_ne!(lease(), lease());
+    assert_eq!(daemon.status()["counters"]["leases"], 1);
+}
+
+#[test]
+fn a_command_held_is_registered_for_the_life_of_epm_and_gone_with_it() {
+    let daemon = Daemon::new();
+    for signal in [None, Some(Signal::SIGKILL)] {
+        let mut child = daemon.hold();
+        let echoes = daemon.expect_echoes(1);
+        assert_eq!(echoes[0]["process"], child.id());
+        match signal {
+            Some(signal) => kill(Pid::from_raw(child.id() as i32), signal).unwrap(),
+            None => drop(child.stdin.take()),
+        }
+        let code = child.wait().unwrap().code();
+        assert_eq!(code, signal.is_none().then_some(0));
+        daemon.expect_echoes(0);
+    }
+}
+
+#[test]
+fn a_command_held_is_registered_again_by_a_mapper_that_was_started_anew() {
+    let daemon = Daemon::new();
+    let mut child = daemon.hold();
+    daemon.expect_echoes(1);
+    let daemon = daemon.start_anew();
+    let told = BufReader::new(child.stderr.take().unwrap());
+    assert!(
+        told.lines()
+            .any(|line| line.unwrap().contains("registered again"))
+    );
+    assert_eq!(daemon.echoes()[0]["process"], child.id());
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(daemon.echoes().is_empty());
 }

@@ -221,6 +221,7 @@ fn probe(probe: &Probe) -> String {
     match probe.state {
         ProbeState::NOT_PROBED => format!("{state}: {}", reason(probe.reason)),
         ProbeState::ANSWERED => format!("probe, {state} {ago} ago"),
+        ProbeState::FAILED if probe.failures == 1 => format!("probe, {state} {ago} ago"),
         ProbeState::FAILED => format!("probe, {state} {} times, {ago} ago", probe.failures),
         ProbeState::NOT_APPLICABLE => "probe".to_owned(),
         _ => format!("probe, {state}"),
