@@ -186,25 +186,22 @@ impl Store {
             let what = format!("the last {lost} transactions are lost");
             return Err(Fault::Damaged(what));
         }
-        let is_ahead = found > self.sequence;
-        let is_unsynced = self.refusals.sync_failed();
-        let base = if is_unsynced {
+        let has_refused = found > self.sequence;
+        let is_copied = has_refused || self.refusals.sync_failed();
+        let base = if is_copied {
             self.copy(&base, object, found)?
         } else {
-            if is_ahead {
-                base.restore(&self.doubt, found.wrapping_add(1))?;
-            }
             base
         };
-        warn!(path = %self.path.display(), owed = self.owed.len(), copied = is_unsynced,
-            taken_back = is_ahead, "the registry is open again after a failure");
+        warn!(path = %self.path.display(), owed = self.owed.len(), is_copied,
+            taken_back = has_refused, "the registry is open again after a failure");
         self.sequence = base.meta()?.1;
         self.doubt.clear();
         Ok(base)
     }
 
-    /// Writes all that was acknowledged to a new file in the place of this
-    /// one.
+    /// Writes all that was acknowledged, and nothing else, to a new file in
+    /// the place of this one.
     ///
     /// After a failed sync the system takes what it could not write for
     /// written, and shows it as if it were on the disk: no later sync of the

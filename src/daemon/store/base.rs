@@ -187,16 +187,6 @@ impl Base {
         self.contained(load_meta)
     }
 
-    /// Makes rows hold what `rows` says, in one transaction with `sequence`,
-    /// on the disk when it returns.
-    ///
-    /// # Errors
-    /// `Damaged`, `System`; then all of it is there or nothing.
-    pub(super) fn restore(&self, rows: &Rows, sequence: u64) -> Result<(), Fault> {
-        let mut before = Rows::new();
-        self.write(sequence, &mut before, |writer| writer.set_all(rows))
-    }
-
     /// Removes the entries `owed`, then writes `changes`, in one transaction
     /// with `sequence`, on the disk when it returns. Where nothing differs,
     /// nothing is written, and `before` stays empty.
@@ -213,30 +203,18 @@ impl Base {
         moment: &Moment,
         before: &mut Rows,
     ) -> Result<(), Fault> {
-        self.write(sequence, before, |writer| {
-            let mut grants = Grants::new(moment);
-            for id in owed {
-                grants.put(writer, *id, None)?;
-            }
-            for change in changes {
-                grants.change(writer, change)?;
-            }
-            grants.write(writer)
-        })
-    }
-
-    /// One transaction.
-    fn write(
-        &self,
-        sequence: u64,
-        before: &mut Rows,
-        work: impl FnOnce(&mut Writer) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
         self.contained(|database| {
             let transaction = begin_write(database)?;
             {
                 let mut writer = Writer::new(&transaction, before)?;
-                work(&mut writer)?;
+                let mut grants = Grants::new(moment);
+                for id in owed {
+                    grants.put(&mut writer, *id, None)?;
+                }
+                for change in changes {
+                    grants.change(&mut writer, change)?;
+                }
+                grants.write(&mut writer)?;
             }
             if before.is_empty() {
                 return transaction.abort().or_fault();

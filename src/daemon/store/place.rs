@@ -72,11 +72,6 @@ impl Place {
             Err((_, cause)) => Err(Fault::System(cause.into())),
         }
     }
-
-    /// Puts the names on the disk.
-    fn sync_folder(&self) -> io::Result<()> {
-        File::open(folder(&self.path))?.sync_all()
-    }
 }
 
 impl Medium for Place {
@@ -96,7 +91,7 @@ impl Medium for Place {
 
     fn name_new(&self) -> io::Result<()> {
         fs::rename(beside(&self.path, ".new"), &self.path)?;
-        self.sync_folder()
+        sync_folder_of(&self.path)
     }
 
     fn set_aside(&self, moment: &Moment) -> io::Result<PathBuf> {
@@ -109,7 +104,7 @@ impl Medium for Place {
             name = beside(&self.path, &format!(".damaged-{stamp}-{number}"));
         }
         fs::rename(&self.path, &name)?;
-        self.sync_folder()?;
+        sync_folder_of(&self.path)?;
         Ok(name)
     }
 }
@@ -122,10 +117,24 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// Makes a folder where there is none, for all to enter.
+/// Makes a folder where there is none, for all to enter, and puts it on the
+/// disk with those above it that were made.
 fn make_folder(folder: &Path) -> io::Result<()> {
+    let missing: Vec<_> = folder
+        .ancestors()
+        .take_while(|above| *above != Path::new("") && !above.exists())
+        .collect();
     let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o755).create(folder)
+    builder.recursive(true).mode(0o755).create(folder)?;
+    for made in missing {
+        sync_folder_of(made)?;
+    }
+    Ok(())
+}
+
+/// Puts the name of a file or folder on the disk.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
 }
 
 /// The path with a longer name.

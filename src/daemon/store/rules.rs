@@ -84,6 +84,12 @@ fn numbers(restored: &Restored) -> Vec<u64> {
 }
 
 #[test]
+fn a_store_may_go_to_a_thread_of_its_own() {
+    fn is_send<T: Send>() {}
+    is_send::<Store>();
+}
+
+#[test]
 fn folder_and_file_are_made_for_their_owner() {
     let home = Home::new();
     let (_store, restored) = home.open(&now());
