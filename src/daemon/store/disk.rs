@@ -405,13 +405,16 @@ pub(super) fn change(draw: &mut Draw, model: &mut Model, last: &mut u64) -> Chan
             let before = before.unwrap();
             Change::Renewed { id, before, after }
         }
-        _ => {
-            *last += 1;
-            let new = entry(draw.next() as u16, &"a".repeat(draw.below(64)));
-            model.insert(id(*last), new.clone());
-            Change::Inserted(id(*last), new)
-        }
+        _ => insert(draw, model, last),
     }
+}
+
+/// A drawn new entry, put into `model`, too.
+pub(super) fn insert(draw: &mut Draw, model: &mut Model, last: &mut u64) -> Change {
+    *last += 1;
+    let new = entry(draw.next() as u16, &"a".repeat(draw.below(64)));
+    model.insert(id(*last), new.clone());
+    Change::Inserted(id(*last), new)
 }
 
 /// The entries that came back.

@@ -1,6 +1,6 @@
 //! Tests: the power goes, a write or a sync fails, at any step.
 
-use super::disk::{Disk, Draw, Model, Plan, change, entry, id, model};
+use super::disk::{Disk, Draw, Model, Plan, change, entry, id, insert, model};
 use super::{Fault, Moment, Restored, Store, StoreError};
 use crate::registry::samples::OBJECT;
 use crate::registry::{Change, Entry, Owner};
@@ -35,11 +35,18 @@ impl Load {
         };
         if seed % 2 == 1 {
             let (mut store, _) = open(&load.disk).unwrap();
-            let changes = load.changes(300);
-            load.kept = changes.1;
-            store.commit(&changes.0).unwrap();
+            load.fill(&mut store, 300);
         }
         load
+    }
+
+    /// Commits so many new entries.
+    fn fill(&mut self, store: &mut Store, count: usize) {
+        let Load {
+            draw, kept, last, ..
+        } = self;
+        let changes = (0..count).map(|_| insert(draw, kept, last));
+        store.commit(&changes.collect::<Vec<_>>()).unwrap();
     }
 
     /// Drawn changes, and what is kept after them.
@@ -268,6 +275,7 @@ fn changes_that_change_nothing_cost_no_sync() {
 fn a_commit_costs_two_syncs_whatever_it_holds() {
     for kept in [0, 10_000] {
         let (mut load, mut store) = begun(0);
+        load.fill(&mut store, kept);
         let mut write = |count| {
             let (changes, kept) = load.changes(count);
             let before = load.disk.written();
@@ -276,12 +284,11 @@ fn a_commit_costs_two_syncs_whatever_it_holds() {
             let after = load.disk.written();
             (after.0 - before.0, after.1 - before.1)
         };
-        write(kept);
         for count in [1, 8, 64] {
             let commits: Vec<_> = (0..10).map(|_| write(count)).collect();
             let octets: usize = commits.iter().map(|(octets, _)| octets).sum();
             println!(
-                "{kept} drawn before, {count} changes: {} octets a commit",
+                "{kept} entries before, {count} changes: {} octets a commit",
                 octets / 10
             );
             // One more where the file grows.
