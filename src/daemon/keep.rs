@@ -130,6 +130,10 @@ impl Writer {
 
 /// Writes changes as they come.
 fn write(mapper: &Mapper, mut store: Store) {
+    if store.owes() > 0 {
+        // What did not come back. Where that fails, the next commit tells.
+        let _ = store.commit(&[]);
+    }
     let mut fails = false;
     while let Some(batch) = mapper.next_batch() {
         let changes: Vec<_> = batch.changes().cloned().collect();

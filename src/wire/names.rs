@@ -250,6 +250,7 @@ const KNOWN: &[Known] = &[
     known(uuid!("68b58241-c259-4f03-a2e5-a2651dcbc930"), Some((1, 0)), "ikeysvc2", "cryptographic services, second part", Windows, "Suricata"),
     known(uuid!("68dcd486-669e-11d1-ab0c-00c04fc2dcd2"), None, "ismserv", "intersite messaging", Windows, "impacket"),
     known(uuid!("69510fa1-2f99-4eeb-a4ff-af259f0f9749"), Some((1, 0)), "wecsvc", "event collector", Windows, "impacket"),
+    known(uuid!("6a5f1c1e-7d0b-4c55-9a63-65706d617001"), Some((1, 0)), "epmapper_control", "epmapper, lives and status of registrations, local", Other, "docs/control.md"),
     known(uuid!("6b5bdd1e-528c-422c-af8c-a4079be4fe48"), Some((1, 0)), "remotefw", "firewall", Windows, "MS-FASP"),
     known(uuid!("6bffd098-a112-3610-9833-012892020162"), Some((0, 0)), "browser", "computer browser", Windows, "MS-BRWSA"),
     known(uuid!("6bffd098-a112-3610-9833-46c3f874532d"), Some((1, 0)), "dhcpsrv", "DHCP server", Windows, "MS-DHCPM"),
