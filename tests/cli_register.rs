@@ -17,8 +17,8 @@ use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use daemon::DEADLINE;
 use epmapper::wire::control::{
-    self, Counter, CountersResponse, EntriesRequest, EntriesResponse, Facts, KnownEntry, Life,
-    NotProbed, Owner, Probe, ProbeState, RegisterRequest, RegisterResponse,
+    self, Counter, CountersResponse, EntriesRequest, EntriesResponse, Facts, KnownEntry,
+    LeaseRequest, Life, NotProbed, Owner, Probe, ProbeState, RegisterRequest, RegisterResponse,
 };
 use epmapper::wire::ept::{
     self, ContextHandle, DeleteRequest, Entry, InsertRequest, LookupResponse, StatusResponse,
@@ -425,16 +425,19 @@ fn assert_registers(asked: &Asked) {
     assert_eq!(&*request.entries[0].annotation, b"held");
 }
 
-/// Asserts that the calls left take the endpoint out, and nothing else.
+/// Asserts that the calls left take out what the process has, and nothing else.
 #[track_caller]
 fn assert_taken_out(mapper: &Mapper) {
     let calls = mapper.calls();
     let [asked] = &calls[..] else {
         panic!("{calls:?}");
     };
-    assert_eq!((asked.interface, asked.opnum), (SyntaxId::EPT, ept::DELETE));
-    let request = DeleteRequest::decode(asked.stub()).unwrap();
-    assert_eq!(bindings(&request.entries), [ONE]);
+    assert_eq!(
+        (asked.interface, asked.opnum),
+        (SyntaxId::CONTROL, control::RELEASE)
+    );
+    let request = LeaseRequest::decode(asked.stub()).unwrap();
+    assert!(request.lease.is_nil());
 }
 
 /// The first line of output, once it is there.

@@ -23,6 +23,7 @@ use epmapper::wire::{EptStatus, Output, SyntaxId};
 use nix::sys::signal::Signal;
 use run::{ANY_PORT, ConfigFile, Run, program};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -251,7 +252,9 @@ fn what_was_acknowledged_survives_every_kill() {
         .build()
         .unwrap();
     let (acknowledged, in_doubt) = runtime.block_on(kill_often(kills, seed));
-    println!(
+    // Not by a macro, whose output is shown of failed tests only.
+    let _ = writeln!(
+        std::io::stderr(),
         "crash: {kills} kills, seed {seed}: {acknowledged} changes acknowledged, none lost; \
          {in_doubt} under way, each wholly there or wholly not"
     );

@@ -4,13 +4,12 @@
 //! them out. A mapper that was started anew gets them again.
 
 use super::args::Hold;
-use super::delete::is_missing;
 use super::exit::{Change, CommandError, Outcome};
 use super::insert::control;
 use super::registration::{self, Registered};
 use super::render;
 use crate::client::control::Lifetime;
-use crate::client::{Control, Encoding, Mapper};
+use crate::client::{Control, Encoding};
 use crate::wire::binding::Binding;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
@@ -153,17 +152,12 @@ impl Registration {
         }
     }
 
-    /// Takes the entries out. What is left goes with this process.
+    /// Takes the entries out, and none of another process. What is left goes
+    /// with this one.
     async fn undo(&self) {
-        let deadline = Instant::now() + self.time;
-        let Ok(mut mapper) = Mapper::connect(&self.server, self.encoding, deadline).await else {
-            return;
-        };
-        for (_, entry) in self.registered.each() {
-            match mapper.delete(&[entry]).await {
-                Err(error) if !is_missing(&error) => return,
-                _ => {}
-            }
+        if let Ok(mut control) = self.connect().await {
+            // Nothing to take out is as good.
+            let _ = control.leave().await;
         }
     }
 }

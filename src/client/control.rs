@@ -128,6 +128,14 @@ impl Control {
         Ok(Duration::from_millis(response.duration_ms.into()))
     }
 
+    /// Takes out what would end with this process.
+    ///
+    /// # Errors
+    /// At step `Call`; the status is "not registered" where there is nothing.
+    pub async fn leave(&mut self) -> Result<(), ClientError> {
+        self.release(Uuid::nil()).await
+    }
+
     /// Gives a lease back: its entries are gone then.
     ///
     /// # Errors

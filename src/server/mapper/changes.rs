@@ -53,6 +53,8 @@ pub(super) enum Wish {
     Renew(Uuid),
     /// The end of a lease.
     Release(Uuid),
+    /// The end of what would end with the caller's process.
+    Leave,
 }
 
 /// What a caller was given.
@@ -201,7 +203,7 @@ impl Mapper {
             Err(error) => {
                 let named = || match &asked.wish {
                     Wish::Edit(edit) | Wish::Lease { edit, .. } => edit.named(),
-                    Wish::Renew(_) | Wish::Release(_) => Vec::new(),
+                    Wish::Renew(_) | Wish::Release(_) | Wish::Leave => Vec::new(),
                 };
                 self.refused(asked.op, &asked.by, named, &error);
                 respond(Err(error)).into()
@@ -219,7 +221,7 @@ impl Mapper {
         let (now, owner) = (*now, by.owner);
         let count = match wish {
             Wish::Edit(edit) | Wish::Lease { edit, .. } => edit.len(),
-            Wish::Renew(_) | Wish::Release(_) => 1,
+            Wish::Renew(_) | Wish::Release(_) | Wish::Leave => 1,
         };
         if !book.rates.take(now, owner, count.max(1)) {
             let limit = self.settings.changes_per_second;
@@ -249,6 +251,14 @@ impl Mapper {
                 let found = book.leases.find(owner, *id);
                 let (_, lease) = found.ok_or(RegistryError::NoLease)?;
                 (Some(lease), self.write(|table| table.end_lease(*id)))
+            }
+            Wish::Leave => {
+                let process = by.process.ok_or(RegistryError::NoProcess)?;
+                let changes = self.write(|table| table.end_process(process));
+                if changes.is_empty() {
+                    return Err(RegistryError::NotRegistered);
+                }
+                (None, changes)
             }
         };
         self.follow(book, &mut changes);

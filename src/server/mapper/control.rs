@@ -148,7 +148,8 @@ impl Mapper {
         self.submit(Asked { op, by, now, wish }, respond)
     }
 
-    /// Ends a lease and takes its entries out.
+    /// Ends a lease and takes its entries out; a nil one stands for the
+    /// caller's process.
     fn release(self: &Arc<Self>, call: &Call) -> Outcome {
         let Ok(request) = LeaseRequest::decode(call.stub) else {
             return Reply::BAD_STUB.into();
@@ -163,7 +164,10 @@ impl Mapper {
             refusal.reply(|status| registration::respond(asked, status))
         };
         let (op, by, now) = ("release", (call.registrant)(), call.now);
-        let wish = Wish::Release(request.lease);
+        let wish = match request.lease.is_nil() {
+            true => Wish::Leave,
+            false => Wish::Release(request.lease),
+        };
         self.submit(Asked { op, by, now, wish }, respond)
     }
 
