@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::programs;
 use crate::registry::{Entry, Interface, LSARPC, MAPPER, Registry, SAMR, UNKNOWN, hex};
-use crate::{NOT_REGISTERED, Session, assert_equal};
+use crate::session::{NOT_REGISTERED, Session, assert_equal};
 
 /// What hept_map can ask for.
 const PROTOCOL_SEQUENCES: [&str; 3] = ["ncacn_ip_tcp", "ncacn_np", "ncacn_http"];

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::programs::{self, Finished};
 use crate::registry::{Entry, Interface, LSARPC, LSARPC_PORT, MAPPER, SAMR, SAMR_PORT};
-use crate::{NOT_REGISTERED, Session, assert_equal};
+use crate::session::{NOT_REGISTERED, Session, assert_equal};
 
 fn run(session: &Session, program: &Path, command: &str) -> Finished {
     let binding = format!("ncacn_ip_tcp:{}[135]", session.address());

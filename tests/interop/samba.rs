@@ -8,9 +8,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::Session;
 use crate::programs::{self, Finished};
 use crate::registry::{LSARPC, LSARPC_PORT, Place, hex};
+use crate::session::Session;
 
 /// A binding without endpoint: asks the mapper and goes where it says.
 pub fn python_arrives(session: &Session, python: &Path) {
