@@ -13,6 +13,10 @@ mod impacket;
 mod programs;
 #[path = "interop/recording.rs"]
 mod recording;
+#[path = "interop/registrar.rs"]
+mod registrar;
+#[path = "interop/registration.rs"]
+mod registration;
 #[path = "interop/registry.rs"]
 mod registry;
 #[path = "interop/rpcclient.rs"]
@@ -142,22 +146,22 @@ fn smbtorture_mgmt_reaches_the_management_of_the_mapper_itself() {
 
 #[test]
 fn smbtorture_epmapper_passes_in_the_samba_conversation() {
-    let Some(smbtorture) = programs::find("smbtorture") else {
-        return;
-    };
-    with_each_registry(27, "samba", |session| {
-        samba::epmapper_passes(session, &smbtorture, "")
-    });
+    smbtorture_passes(27, "");
 }
 
 #[test]
 fn smbtorture_epmapper_passes_in_big_endian() {
-    let Some(smbtorture) = programs::find("smbtorture") else {
-        return;
-    };
-    with_each_registry(28, "samba", |session| {
-        samba::epmapper_passes(session, &smbtorture, ",bigendian")
-    });
+    smbtorture_passes(28, ",bigendian");
+}
+
+#[test]
+fn smbtorture_epmapper_passes_over_the_local_socket() {
+    smbtorture_passes_locally(86, "");
+}
+
+#[test]
+fn smbtorture_epmapper_passes_over_the_local_socket_in_big_endian() {
+    smbtorture_passes_locally(87, ",bigendian");
 }
 
 #[test]
@@ -166,7 +170,7 @@ fn smbtorture_sees_every_entry_in_the_samba_conversation() {
         return;
     };
     let sent = with_each_registry(29, "samba", |session| {
-        samba::torture(session, &smbtorture, "", &["Lookup_simple"]);
+        samba::torture(&smbtorture, "/dev/null", &session.tcp(), &["Lookup_simple"]);
     });
     for (size, sent) in sent {
         // Ten entries a page; the last page comes with the status that ends the walk.
@@ -257,6 +261,38 @@ fn tshark_finds_the_faults_that_the_judge_looks_for() {
         recording::judge(&many).is_err_and(|fault| fault.contains("Malformed")),
         "more towers than octets"
     );
+}
+
+/// It registers an address of no host, and an interface of no UUID, which only Samba's conversation takes.
+const SMBTORTURE: &str =
+    "[[register]]\nnetworks = [\"127.0.0.1\"]\nusers = [\"root\"]\nforeign_addresses = true\n";
+
+/// rpc.epmapper over TCP, from a network that may register.
+fn smbtorture_passes(block: u8, options: &str) {
+    let Some(smbtorture) = programs::find("smbtorture") else {
+        return;
+    };
+    let start = |address, size| Session::with_rules(address, size, "samba", SMBTORTURE).recorded();
+    with_each_session(block, start, |session| {
+        let binding = format!("ncacn_ip_tcp:{}[135{options}]", session.address());
+        samba::epmapper_passes(session, &smbtorture, "/dev/null", &binding);
+    });
+}
+
+/// The same by the local socket, as root.
+fn smbtorture_passes_locally(block: u8, options: &str) {
+    let Some(smbtorture) = programs::find("smbtorture") else {
+        return;
+    };
+    let start = |address, size| Session::local(address, size, "samba", SMBTORTURE);
+    with_each_session(block, start, |session| {
+        let binding = format!("ncalrpc:[EPMAPPER{options}]");
+        samba::epmapper_passes(session, &smbtorture, &session.local_config(), &binding);
+        let log = session.daemon.log();
+        let who = ["result=\"accepted\"", " uid=0 ", " address="];
+        let told = who.map(|who| log.matches(who).count());
+        assert_eq!(told, [4, 4, 0], "who registered twice and deleted: {log}");
+    });
 }
 
 /// Runs a client against a session, and fails the test where it does not get what it should.

@@ -98,6 +98,8 @@ struct Endpoint {
 pub struct Registry {
     pub config: String,
     pub entries: Vec<Entry>,
+    /// Whether the mapper has a local socket, too, by Samba's name.
+    pub local: bool,
 }
 
 impl Registry {
@@ -106,6 +108,7 @@ impl Registry {
         let mut registry = Registry {
             config: format!("conversation = \"{conversation}\"\n"),
             entries: Vec::new(),
+            local: false,
         };
         for number in 0.. {
             let left = size - 1 - registry.entries.len();
@@ -119,22 +122,24 @@ impl Registry {
 
     /// Number of entries with the mapper's own.
     pub fn len(&self) -> usize {
-        self.entries.len() + 1
+        self.entries.len() + 1 + usize::from(self.local)
     }
 
     /// All entries in order, the mapper's own in front.
     pub fn entries_with_mapper(&self, address: Ipv4Addr) -> Vec<Entry> {
-        let own = Entry {
+        let own = |place| Entry {
             object: Uuid::nil(),
             interface: MAPPER,
             syntax: Syntax::Ndr,
-            place: Place::Tcp(Some(address), 135),
+            place,
             annotation: MAPPER_ANNOTATION.to_owned(),
         };
-        [own]
-            .into_iter()
-            .chain(self.entries.iter().cloned())
-            .collect()
+        let mut entries = vec![own(Place::Tcp(Some(address), 135))];
+        if self.local {
+            entries.push(own(local("EPMAPPER")));
+        }
+        entries.extend_from_slice(&self.entries);
+        entries
     }
 
     /// An object that some entry is registered with, nil where none is.

@@ -1,8 +1,12 @@
 //! A daemon with a registry, recorded while clients use it.
 
 use std::fmt::Debug;
+use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
+
+use tempfile::TempDir;
 
 use crate::daemon::Daemon;
 use crate::recording::{self, Recording, Sent};
@@ -17,30 +21,68 @@ pub struct Session {
     pub registry: Registry,
     /// `None` where dumpcap or tshark are missing.
     pub recording: Option<Recording>,
+    /// Where the mapper has a local socket, too.
+    pub sockets: Option<Sockets>,
 }
 
 impl Session {
     pub fn start(address: Ipv4Addr, size: usize, conversation: &str) -> Session {
-        let recording = Recording::start(address);
-        Session {
-            recording,
-            ..Session::unrecorded(address, size, conversation)
-        }
+        Session::unrecorded(address, size, conversation).recorded()
     }
 
     /// For traffic that tshark cannot judge.
     pub fn unrecorded(address: Ipv4Addr, size: usize, conversation: &str) -> Session {
-        let registry = Registry::of(size, conversation);
+        Session::of(address, Registry::of(size, conversation))
+    }
+
+    /// Not recorded yet, with rules that say who may register; what nobody serves stays nevertheless.
+    pub fn with_rules(address: Ipv4Addr, size: usize, conversation: &str, rules: &str) -> Session {
+        Session::of(address, ruled(size, conversation, rules))
+    }
+
+    /// The same with a local socket, too.
+    pub fn local(address: Ipv4Addr, size: usize, conversation: &str, rules: &str) -> Session {
+        let mut registry = ruled(size, conversation, rules);
+        registry.local = true;
+        let sockets = Sockets::new();
+        let daemon = Daemon::start_also_on(address, &[sockets.mapper()], &registry.config);
+        Session {
+            daemon,
+            registry,
+            recording: None,
+            sockets: Some(sockets),
+        }
+    }
+
+    fn of(address: Ipv4Addr, registry: Registry) -> Session {
         let daemon = Daemon::start(address, &registry.config);
         Session {
             daemon,
             registry,
             recording: None,
+            sockets: None,
         }
+    }
+
+    /// Records what comes from now on.
+    pub fn recorded(mut self) -> Session {
+        self.recording = Recording::start(self.address());
+        self
     }
 
     pub fn address(&self) -> Ipv4Addr {
         self.daemon.address()
+    }
+
+    /// The string binding of the mapper over TCP.
+    pub fn tcp(&self) -> String {
+        format!("ncacn_ip_tcp:{}[135]", self.address())
+    }
+
+    /// The smb.conf of a client that comes by the local socket.
+    pub fn local_config(&self) -> String {
+        let sockets = self.sockets.as_ref().expect("a local socket");
+        sockets.config()
     }
 
     /// The registry as a client sees it, with the mapper's own entry.
@@ -71,6 +113,40 @@ impl Session {
             "epmapperd ended with {status}; its log:\n{log}"
         );
         sent
+    }
+}
+
+/// A registry with rules; its entries are not probed in the time of a test.
+fn ruled(size: usize, conversation: &str, rules: &str) -> Registry {
+    let mut registry = Registry::of(size, conversation);
+    let config = &mut registry.config;
+    config.push_str("[probe]\ninterval = \"168h\"\n");
+    config.push_str(rules);
+    registry
+}
+
+/// Samba's folder of local sockets, and an smb.conf that names it.
+pub struct Sockets(TempDir);
+
+impl Sockets {
+    fn new() -> Sockets {
+        let sockets = Sockets(TempDir::new().expect("a folder for sockets"));
+        let folder = sockets.0.path();
+        let all = Permissions::from_mode(0o755);
+        fs::set_permissions(folder, all).expect("everybody may enter");
+        let config = format!("[global]\n ncalrpc dir = {}\n", folder.display());
+        fs::write(sockets.config(), config).expect("an smb.conf");
+        sockets
+    }
+
+    /// The smb.conf.
+    pub fn config(&self) -> String {
+        self.0.path().join("smb.conf").display().to_string()
+    }
+
+    /// The mapper's socket as `epmapperd` is told of it: the name is Samba's.
+    fn mapper(&self) -> String {
+        format!("ncalrpc:[{}]", self.0.path().join("EPMAPPER").display())
     }
 }
 

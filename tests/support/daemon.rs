@@ -32,6 +32,11 @@ impl Daemon {
     ///
     /// The config's own `listen`, if any, is replaced, and so is its `state`: nothing is kept.
     pub fn start(address: Ipv4Addr, config: &str) -> Daemon {
+        Daemon::start_also_on(address, &[], config)
+    }
+
+    /// The same, listening on more bindings.
+    pub fn start_also_on(address: Ipv4Addr, more: &[String], config: &str) -> Daemon {
         let folder = TempDir::new().expect("a folder for the config");
         let file = folder.path().join("epmapperd.toml");
         std::fs::write(&file, config).expect("the config is written");
@@ -39,6 +44,7 @@ impl Daemon {
             .arg("--config")
             .arg(&file)
             .args(["--listen", &format!("ncacn_ip_tcp:{address}[135]")])
+            .args(more.iter().flat_map(|binding| ["--listen", binding]))
             .args(["--state", "none"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -52,12 +58,10 @@ impl Daemon {
             log,
             folder,
         };
-        let ready = format!("listening on ncacn_ip_tcp:{address}[135]");
-        assert!(
-            daemon.log.wait_for(&ready),
-            "epmapperd does not listen on {address}; its log:\n{}",
-            daemon.log.text()
-        );
+        let first = format!("ncacn_ip_tcp:{address}[135]");
+        for binding in [&first].into_iter().chain(more) {
+            daemon.expect(&format!("listening on {binding}"));
+        }
         daemon
     }
 
@@ -74,6 +78,16 @@ impl Daemon {
     /// What it has logged so far.
     pub fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// Waits for a line of the log that holds `wanted`.
+    #[track_caller]
+    pub fn expect(&self, wanted: &str) {
+        assert!(
+            self.log.wait_for(wanted),
+            "no `{wanted}`; epmapperd's log:\n{}",
+            self.log.text()
+        );
     }
 
     /// Fails the test when the daemon has ended, or a task of it panicked, after `what`.
