@@ -9,6 +9,8 @@
 mod daemon;
 #[path = "interop/programs.rs"]
 mod programs;
+#[path = "interop/registrar.rs"]
+mod registrar;
 #[path = "interop/samba_mapper.rs"]
 mod samba_mapper;
 
@@ -16,16 +18,25 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use daemon::Daemon;
 use programs::Finished;
+use registrar::Registrar;
 use samba_mapper::{Kind, SambaMapper};
 
 /// Exit status of `epm` when nothing is registered.
 const NOTHING_REGISTERED: i32 = 1;
 /// What is mapped in both Sambas, and one interface that is in neither.
 const INTERFACES: [&str; 5] = ["lsarpc", "samr", "wkssvc", "epmapper", "atsvc"];
+/// The interface of a mapper itself, as `epm` writes it.
+const MAPPER: &str = "e1af8308-5d1f-11c9-91a4-08002b14a0fa";
+/// Services of Samba, as the log writes them.
+const SAMR: &str = "12345778-1234-abcd-ef00-0123456789ac v1.0";
+/// See [`SAMR`].
+const LSARPC: &str = "12345778-1234-abcd-ef00-0123456789ab v0.0";
+/// No object.
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
 /// In how many ways each of them is asked for.
 const PROTOCOL_SEQUENCES: [&str; 4] = ["ncacn_ip_tcp", "ncacn_np", "ncalrpc", "ncacn_http"];
 
@@ -93,6 +104,64 @@ fn clients_find_a_domain_controller_after_the_change_over() {
     change_over(&peer, ports);
 }
 
+#[test]
+fn clients_find_samba_dcerpcd_registered_over_its_own_local_socket() {
+    let Some(peer) = Peer::start(Kind::S3, Ipv4Addr::new(127, 0, 85, 101)) else {
+        return;
+    };
+    // Where Samba's programs look for a mapper, and where its own has left the file of its socket.
+    let folder = peer.mapper.folder();
+    let socket = format!("ncalrpc:[{folder}/ncalrpc/EPMAPPER]");
+    let smb_conf = format!("{folder}/smb.conf");
+    let Some(registrar) = Registrar::samba(&smb_conf, "ncalrpc:") else {
+        return;
+    };
+    let local = peer.local_client_arrives();
+    let probe = "[probe]\ninterval = \"5s\"\ntimeout = \"5s\"\n";
+    let daemon = replace_mapper(&peer, helpers_with_ports, |before| {
+        let daemon = Daemon::start_also_on(peer.address(), &[socket], probe);
+        registrar.expect(&before.registration(), 0);
+        assert_eq!(peer.local_client_arrives(), local);
+        daemon
+    });
+    // What listens on ports is probed, and goes with Samba; the rest cannot be.
+    peer.mapper.script("stop", &[]);
+    for interface in [SAMR, LSARPC] {
+        daemon.expect(&format!(
+            "op=\"end\" result=\"removed\" owner=uid 0 interface={interface} binding=ncacn_ip_tcp:"
+        ));
+    }
+    let mapped = |protseq| {
+        let towers = peer.ask(&format!("epmmap samr {protseq}")).stdout;
+        towers.lines().filter_map(mapped_by_rpcclient).count()
+    };
+    assert_eq!(
+        ["ncacn_ip_tcp", "ncacn_np", "ncalrpc"].map(mapped),
+        [0, 1, 1]
+    );
+    end(daemon);
+}
+
+#[test]
+fn clients_find_a_domain_controller_registered_from_an_allowed_network() {
+    let Some(peer) = Peer::start(Kind::S4, Ipv4Addr::new(127, 0, 85, 102)) else {
+        return;
+    };
+    let address = peer.address();
+    let Some(registrar) = Registrar::impacket(&address.to_string()) else {
+        return;
+    };
+    // Its interfaces are reserved for whom a rule names them to. It says of its ports that they are on all addresses,
+    // and in this test they are on one where no probe looks for them.
+    let config = "[probe]\ninterval = \"168h\"\n[[register]]\nnetworks = [\"127.0.0.1\"]\n\
+                  interfaces = [\"windows\", \"samba\", \"dce\"]\n";
+    end(replace_mapper(&peer, ports, |before| {
+        let daemon = Daemon::start(address, config);
+        registrar.expect(&before.registration(), 0);
+        daemon
+    }));
+}
+
 /// How `epm` can be told to write its calls, of what Samba takes. Without any of it NDR64 is offered too.
 const ENCODINGS: [&[&str]; 4] = [
     &[],
@@ -103,38 +172,81 @@ const ENCODINGS: [&[&str]; 4] = [
 
 /// The steps of docs/samba.md. `services` reads in the export what Samba needs to listen where it did before.
 fn change_over(peer: &Peer, services: impl Fn(&str) -> Vec<String>) {
-    let before = peer.clients_arrive();
+    end(replace_mapper(peer, services, |before| {
+        // 3. Put where to listen, and as whom to run, at the head of the file, and check it.
+        let (address, export) = (peer.address(), &before.export);
+        let config =
+            format!("listen = [\"ncacn_ip_tcp:{address}[135]\"]\nuser = \"nobody\"\n{export}");
+        let file = Path::new(peer.mapper.folder()).join("epmapperd.toml");
+        std::fs::write(&file, &config).expect("the config is written");
+        let daemon = Path::new(env!("CARGO_BIN_EXE_epmapperd"));
+        let file = file.to_str().expect("a path in UTF-8");
+        programs::run(daemon, &["--config", file, "--check-config"], "").assert_success();
+        // 4. Start it.
+        Daemon::start(address, &config)
+    }));
+}
+
+/// What Samba's mapper knew.
+struct Before {
+    /// In the form of a config.
+    export: String,
+    /// What `epm lookup --json` says.
+    entries: Vec<Value>,
+}
+
+impl Before {
+    /// One `ept_insert` of all that is not the mapper's own.
+    ///
+    /// Nothing is replaced: of two pipes of an interface the second would take the place of the first.
+    fn registration(&self) -> Value {
+        let others = self.entries.iter();
+        let others = others.filter(|entry| entry["interface"] != MAPPER);
+        let entries = others.map(|entry| {
+            let object = entry["object"].as_str().unwrap_or(NIL);
+            json!([object, entry["tower"], entry["annotation"]])
+        });
+        json!({"call": "insert", "entries": entries.collect::<Value>(), "replace": false})
+    }
+}
+
+/// Stops Samba's mapper, lets `start` bring another one that knows the same, and sees whether clients arrive.
+fn replace_mapper(
+    peer: &Peer,
+    services: impl Fn(&str) -> Vec<String>,
+    start: impl FnOnce(&Before) -> Daemon,
+) -> Daemon {
+    let clients = peer.clients_arrive();
     // 1. Export what Samba's mapper knows, while it still runs.
-    let export = peer.export();
+    let before = Before {
+        export: peer.export(),
+        entries: peer.entries(),
+    };
     // 2. Stop Samba, and start its services without the mapper, on the same ports.
     peer.mapper.script("stop", &[]);
-    peer.mapper.script("services", &services(&export));
+    peer.mapper.script("services", &services(&before.export));
     assert!(
         peer.clients_fail(),
         "nothing maps: nobody must get anywhere"
     );
-    // 3. Put where to listen, and as whom to run, at the head of the file, and check it.
-    let address = peer.address();
-    let config = format!("listen = [\"ncacn_ip_tcp:{address}[135]\"]\nuser = \"nobody\"\n{export}");
-    let file = Path::new(peer.mapper.folder()).join("epmapperd.toml");
-    std::fs::write(&file, &config).expect("the config is written");
-    let daemon = Path::new(env!("CARGO_BIN_EXE_epmapperd"));
-    let file = file.to_str().expect("a path in UTF-8");
-    programs::run(daemon, &["--config", file, "--check-config"], "").assert_success();
-    // 4. Start it.
-    let mut daemon = Daemon::start(address, &config);
+    let daemon = start(&before);
     // 5. Clients that are given no endpoint arrive where they did before.
     assert_eq!(
         peer.clients_arrive(),
-        before,
+        clients,
         "the daemon's log:\n{}",
         daemon.log()
     );
     assert_eq!(
         endpoints(&peer.export()),
-        endpoints(&export),
+        endpoints(&before.export),
         "the new mapper knows what the old one knew"
     );
+    daemon
+}
+
+/// Stops the daemon in good order.
+fn end(mut daemon: Daemon) {
     daemon.assert_alive("all clients");
     let (status, log) = daemon.stop();
     assert!(
@@ -222,14 +334,16 @@ impl Peer {
         finished.stdout
     }
 
-    fn lookup_agrees(&self, kind: Kind) {
+    /// What `epm` lists.
+    fn entries(&self) -> Vec<Value> {
         let finished = self.epm(&["lookup", &self.address().to_string(), "--json"]);
         finished.assert_success();
         let document: Value = serde_json::from_str(&finished.stdout).expect("JSON");
-        let found: Vec<Found> = list(&document, "entries")
-            .iter()
-            .map(found_by_epm)
-            .collect();
+        list(&document, "entries").to_vec()
+    }
+
+    fn lookup_agrees(&self, kind: Kind) {
+        let found: Vec<Found> = self.entries().iter().map(found_by_epm).collect();
         let mut expected = self.found();
         assert!(
             expected.len() > 30,
@@ -329,6 +443,19 @@ impl Peer {
         assert!(python.stdout.contains("lsarpc: bound"), "{python:#?}");
         assert!(python.stdout.contains(&self.domain), "{python:#?}");
         vec![lsarpc.stdout, samr.stdout, python.stdout]
+    }
+
+    /// Lets rpcclient call samr on this host's own socket without telling it which; what it says of it.
+    fn local_client_arrives(&self) -> String {
+        let smb_conf = format!("{}/smb.conf", self.mapper.folder());
+        let user = format!("-U{}%{}", self.user, self.password);
+        let arguments = ["-s", &smb_conf, &user, "ncalrpc:", "-c", "enumdomains"];
+        let samr = programs::run(&self.rpcclient, &arguments, "");
+        assert!(
+            samr.stdout.contains(&format!("name:[{}]", self.domain)),
+            "{samr:#?}"
+        );
+        samr.stdout
     }
 
     /// Whether none of those clients gets as far as a service.
@@ -469,9 +596,7 @@ fn binding_of_rpcclient(binding: &str) -> Option<Found> {
 
 /// Reads one entry of `epm lookup --json`.
 fn found_by_epm(entry: &Value) -> Found {
-    let object = entry["object"]
-        .as_str()
-        .unwrap_or("00000000-0000-0000-0000-000000000000");
+    let object = entry["object"].as_str().unwrap_or(NIL);
     Found {
         object: object.to_owned(),
         annotation: text(entry, "annotation").to_owned(),
