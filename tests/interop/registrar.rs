@@ -59,7 +59,20 @@ impl Registrar {
     }
 
     /// Makes calls over one connection; the answer to each.
+    #[track_caller]
     pub fn answers(&self, calls: &[Value]) -> Vec<Value> {
+        let told = self.told(calls);
+        let answers = told.as_array();
+        answers.unwrap_or_else(|| panic!("{told}")).clone()
+    }
+
+    /// What it makes of a bind that is refused.
+    #[track_caller]
+    pub fn refusal(&self) -> Value {
+        self.told(&[])["refused"].take()
+    }
+
+    fn told(&self, calls: &[Value]) -> Value {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let finished = programs::run(&self.program, &arguments, &json!(calls).to_string());
         finished.assert_success();

@@ -90,6 +90,18 @@ fn over_the_local_socket_a_user_whom_no_rule_names_is_refused_the_same() {
 }
 
 #[test]
+fn python_samba_is_refused_where_it_authenticates_as_the_system() {
+    let session = Session::local(Ipv4Addr::new(127, 0, 85, 15), 1, "windows", "");
+    let binding = "ncalrpc:[EPMAPPER,auth_type=ncalrpc_as_system]";
+    let Some(registrar) = Registrar::samba(&session.local_config(), binding) else {
+        return;
+    };
+    // NT_STATUS_INVALID_PARAMETER.
+    assert_eq!(registrar.refusal(), 0xc000_000d_u32);
+    session.finish();
+}
+
+#[test]
 fn from_other_networks_the_operations_do_not_exist_or_cannot_be_performed() {
     for (number, conversation) in [(21, "windows"), (22, "samba"), (23, "dce")] {
         let address = Ipv4Addr::new(127, 0, 85, number);
