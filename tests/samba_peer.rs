@@ -109,17 +109,14 @@ fn clients_find_samba_dcerpcd_registered_over_its_own_local_socket() {
     let Some(peer) = Peer::start(Kind::S3, Ipv4Addr::new(127, 0, 85, 101)) else {
         return;
     };
-    // Where Samba's programs look for a mapper, and where its own has left the file of its socket.
-    let folder = peer.mapper.folder();
-    let socket = format!("ncalrpc:[{folder}/ncalrpc/EPMAPPER]");
-    let smb_conf = format!("{folder}/smb.conf");
+    let smb_conf = format!("{}/smb.conf", peer.mapper.folder());
     let Some(registrar) = Registrar::samba(&smb_conf, "ncalrpc:") else {
         return;
     };
     let local = peer.local_client_arrives();
     let probe = "[probe]\ninterval = \"5s\"\ntimeout = \"5s\"\n";
     let daemon = replace_mapper(&peer, helpers_with_ports, |before| {
-        let daemon = Daemon::start_also_on(peer.address(), &[socket], probe);
+        let daemon = Daemon::start_also_on(peer.address(), &[peer.socket()], probe);
         registrar.expect(&before.registration(), 0);
         assert_eq!(peer.local_client_arrives(), local);
         daemon
@@ -160,6 +157,35 @@ fn clients_find_a_domain_controller_registered_from_an_allowed_network() {
         registrar.expect(&before.registration(), 0);
         daemon
     }));
+}
+
+#[test]
+fn samba_dcerpcd_registers_with_nobody() {
+    let Some(peer) = Peer::start(Kind::S3, Ipv4Addr::new(127, 0, 85, 103)) else {
+        return;
+    };
+    registers_with_nobody(&peer, helpers_with_ports);
+}
+
+#[test]
+fn a_domain_controller_registers_with_nobody() {
+    let Some(peer) = Peer::start(Kind::S4, Ipv4Addr::new(127, 0, 85, 104)) else {
+        return;
+    };
+    registers_with_nobody(&peer, ports);
+}
+
+/// Starts Samba's services with a mapper at their local socket, which would take what root registers.
+fn registers_with_nobody(peer: &Peer, services: impl Fn(&str) -> Vec<String>) {
+    let export = peer.export();
+    peer.mapper.script("stop", &[]);
+    let daemon = Daemon::start_also_on(peer.address(), &[peer.socket()], "");
+    peer.mapper.script("services", &services(&export));
+    let log = daemon.log();
+    assert!(!log.contains("registration "), "{log}");
+    let found = peer.found();
+    assert_eq!(found.len(), 2, "the mapper's own: {found:#?}");
+    end(daemon);
 }
 
 /// How `epm` can be told to write its calls, of what Samba takes. Without any of it NDR64 is offered too.
@@ -300,6 +326,11 @@ impl Peer {
     /// The smb.conf for clients.
     fn client_config(&self) -> String {
         format!("{}/client.conf", self.mapper.folder())
+    }
+
+    /// Where Samba's programs look for a mapper, and where its own leaves the file of its socket.
+    fn socket(&self) -> String {
+        format!("ncalrpc:[{}/ncalrpc/EPMAPPER]", self.mapper.folder())
     }
 
     fn epm(&self, arguments: &[&str]) -> Finished {
