@@ -48,4 +48,14 @@ impl Change {
             Change::Leased { .. } | Change::Unleased(_) => None,
         }
     }
+
+    /// The entry that it is about, as it is or was last; `None` where it is no
+    /// change of an entry.
+    pub fn entry(&self) -> Option<&Entry> {
+        match self {
+            Change::Inserted(_, entry) | Change::Removed(_, entry) => Some(entry),
+            Change::Renewed { after, .. } => Some(after),
+            Change::Leased { .. } | Change::Unleased(_) => None,
+        }
+    }
 }

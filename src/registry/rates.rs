@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// What a rate is told for.
+const SECOND: Duration = Duration::from_secs(1);
+
 /// A rate for each key: a bucket that a second fills.
 ///
 /// Who asks for more at once than a second allows gets it from a full bucket,
@@ -34,18 +37,34 @@ impl<K: Ord + Copy> Rates<K> {
     ///
     /// A key that is one too many may not.
     pub fn take(&mut self, now: Instant, key: K, count: usize) -> bool {
-        const SECOND: Duration = Duration::from_secs(1);
-        let full = self.buckets.get(&key).map_or(now, |bucket| bucket.full);
-        let full = full.max(now);
-        let cost = SECOND / u32::try_from(self.per_second).unwrap_or(u32::MAX);
         // An empty bucket is full in a second.
-        if full.duration_since(now) + cost > SECOND || !self.has_room(now, &key) {
+        if self.full(now, &key).duration_since(now) + self.cost() > SECOND
+            || !self.has_room(now, &key)
+        {
             return false;
         }
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let full = full + cost.saturating_mul(count);
-        self.buckets.insert(key, Bucket { full });
+        self.pay(now, key, count);
         true
+    }
+
+    /// Has `key` pay for `count` more that it had already.
+    pub fn pay(&mut self, now: Instant, key: K, count: usize) {
+        if count > 0 && self.has_room(now, &key) {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            let full = self.full(now, &key) + self.cost().saturating_mul(count);
+            self.buckets.insert(key, Bucket { full });
+        }
+    }
+
+    /// When the bucket of `key` is full.
+    fn full(&self, now: Instant, key: &K) -> Instant {
+        let full = self.buckets.get(key).map_or(now, |bucket| bucket.full);
+        full.max(now)
+    }
+
+    /// How long one takes.
+    fn cost(&self) -> Duration {
+        SECOND / u32::try_from(self.per_second).unwrap_or(u32::MAX)
     }
 
     /// Whether there is room for the bucket of `key`.
@@ -81,6 +100,20 @@ mod tests {
             [1, 3, 4, 5].map(|seconds| rates.take(at(seconds), 'a', 1)),
             [false, false, false, true]
         );
+    }
+
+    #[test]
+    fn what_was_had_already_is_paid_for_though_the_bucket_is_empty() {
+        let (start, mut rates) = (Instant::now(), Rates::new(10, 8));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(rates.take(at(0), 'a', 10));
+        rates.pay(at(0), 'a', 20);
+        assert_eq!(
+            [1, 2, 3].map(|seconds| rates.take(at(seconds), 'a', 1)),
+            [false, false, true]
+        );
+        rates.pay(at(9), 'b', 0);
+        assert_eq!(rates.buckets.len(), 1, "nothing is no debt");
     }
 
     #[test]

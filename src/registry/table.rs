@@ -31,6 +31,8 @@ pub struct Table {
     owners: BTreeMap<Owner, usize>,
     /// How many entries of registrants each interface has.
     interfaces: BTreeMap<Uuid, usize>,
+    /// Steps of refused changes that were taken back.
+    in_vain: usize,
 }
 
 /// How much a table may hold.
@@ -78,6 +80,7 @@ impl Table {
             endpoints: BTreeSet::new(),
             owners: BTreeMap::new(),
             interfaces: BTreeMap::new(),
+            in_vain: 0,
         }
     }
 
@@ -191,7 +194,7 @@ impl Table {
         for entry in entries {
             let registered = self.register_one(entry, replace, &is_exclusive, &mut changes);
             if let Err(error) = registered {
-                self.undo(&changes);
+                self.give_up(&changes);
                 return Err(error);
             }
         }
@@ -330,7 +333,7 @@ impl Table {
             match own {
                 Ok(id) => self.take_out(id, &mut changes),
                 Err(error) => {
-                    self.undo(&changes);
+                    self.give_up(&changes);
                     return Err(error);
                 }
             }
@@ -414,6 +417,18 @@ impl Table {
         let other = self.get(id).map(Entry::owner);
         let other = other.filter(|other| !owner.may_change(*other));
         other.map_or(Ok(()), |other| Err(RegistryError::NotOwner(other)))
+    }
+
+    /// Takes the steps of a change back that is refused.
+    fn give_up(&mut self, changes: &[Change]) {
+        self.in_vain += changes.len();
+        self.undo(changes);
+    }
+
+    /// How many steps of refused changes were taken back since the last
+    /// question: one entry in the place of many others takes many.
+    pub fn take_in_vain(&mut self) -> usize {
+        std::mem::take(&mut self.in_vain)
     }
 
     /// Takes changes back, the last first.

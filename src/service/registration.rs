@@ -24,7 +24,7 @@ pub fn is_change(opnum: u16) -> bool {
 }
 
 /// What a caller wants changed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Entries to register.
     Insert {
@@ -365,5 +365,250 @@ fn decodes(opnum: u16, stub: Input) -> bool {
         ept::INSERT => InsertRequest::decode(stub).is_ok(),
         ept::DELETE => DeleteRequest::decode(stub).is_ok(),
         _ => MgmtDeleteRequest::decode(stub).is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::samples::{ECHO, OBJECT, OTHER, SAMR, tcp_tower, tower};
+    use crate::registry::{HandleLimits, Handles, Owner, Process, Rule};
+    use crate::wire::ndr::Referents;
+    use crate::wire::{ByteOrder, Output, SyntaxId};
+    use std::time::Instant;
+
+    const ANN: Owner = Owner::User(1000);
+
+    /// A local caller.
+    fn ann() -> Registrant {
+        Registrant {
+            owner: ANN,
+            groups: vec![],
+            process: None,
+        }
+    }
+
+    /// Lets that caller register what is not reserved, which `SAMR` is.
+    fn policy(life: LifeKind) -> Policy {
+        let rule = Rule {
+            users: vec![1000],
+            life,
+            ..Rule::default()
+        };
+        Policy {
+            rules: vec![rule],
+            reserved: [SAMR.uuid].into(),
+        }
+    }
+
+    /// The stub of an insert of these towers, annotated `a`.
+    fn insert(towers: &[Vec<u8>]) -> Vec<u8> {
+        let mut referents = Referents::after(0);
+        let entries = towers
+            .iter()
+            .map(|tower| ept::Entry::new(&mut referents, OBJECT, &tower[..], &b"a"[..]));
+        let request = InsertRequest {
+            entries: entries.collect(),
+            replace: true,
+        };
+        let mut stub = Vec::new();
+        request.encode(&mut Output::new(&mut stub, ByteOrder::Little));
+        stub
+    }
+
+    /// What `read` makes of a call of that caller.
+    fn with_call<T>(opnum: u16, stub: &[u8], read: impl FnOnce(&Call) -> T) -> T {
+        let mut handles = Handles::new(HandleLimits::default());
+        read(&Call {
+            now: Instant::now(),
+            opnum,
+            object: None,
+            stub: Input::new(stub, ByteOrder::Little),
+            dialled: None,
+            handles: &mut handles,
+            fresh: &|| OTHER,
+            registrant: &ann,
+        })
+    }
+
+    /// What the desk makes of an insert of these towers by `registrant`.
+    fn read_by(
+        registrant: &Registrant,
+        conversation: Conversation,
+        life: LifeKind,
+        towers: &[Vec<u8>],
+    ) -> Result<Edit, Unfit> {
+        let desk = Desk {
+            conversation,
+            own: OTHER,
+            policy: &policy(life),
+            is_here: &|address| address.is_loopback() || address.is_unspecified(),
+            time: 77,
+        };
+        with_call(ept::INSERT, &insert(towers), |call| {
+            desk.read(call, registrant)
+        })
+    }
+
+    /// The same by the local caller, whose entries are probed.
+    fn read(conversation: Conversation, tower: Vec<u8>) -> Result<Edit, Unfit> {
+        read_by(&ann(), conversation, LifeKind::Probe, &[tower])
+    }
+
+    /// A tower at an IPv4 address.
+    fn at(address: [u8; 4]) -> Vec<u8> {
+        let lower: [(u8, &[u8]); 3] = [(0x0b, &[0, 0]), (0x07, &[0, 1]), (0x09, &address)];
+        tower(ECHO, SyntaxId::NDR, &lower)
+    }
+
+    #[test]
+    fn entries_have_the_callers_name_the_rules_life_and_the_time() {
+        let edit = read(Conversation::Windows, tcp_tower(ECHO, 1));
+        let Ok(Edit::Insert { entries, replace }) = edit else {
+            panic!("{edit:?}");
+        };
+        let [entry] = &entries[..] else {
+            panic!("{entries:?}");
+        };
+        assert_eq!(
+            (entry.owner(), entry.object(), replace),
+            (ANN, OBJECT, true)
+        );
+        assert_eq!((entry.life(), entry.registered()), (Life::Probe, 77));
+        assert_eq!(entry.annotation(), b"a");
+    }
+
+    #[test]
+    fn a_life_of_a_process_wants_one() {
+        let process = Process { pid: 7, started: 9 };
+        let named = Registrant {
+            process: Some(process),
+            ..ann()
+        };
+        let life = |registrant: &Registrant| {
+            let towers = [tcp_tower(ECHO, 1)];
+            let edit = read_by(registrant, Conversation::Dce, LifeKind::Process, &towers)?;
+            match edit {
+                Edit::Insert { entries, .. } => Ok::<_, Unfit>(entries[0].life()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(life(&named), Ok(Life::Process(process)));
+        assert_eq!(life(&ann()), Err(RegistryError::NoProcess.into()));
+    }
+
+    #[test]
+    fn the_rules_are_asked_of_every_entry() {
+        use RegistryError::{Foreign, NotAllowed, Reserved};
+        let refused = |tower| match read(Conversation::Dce, tower) {
+            Err(Unfit::Refused(error)) => Some(error),
+            _ => None,
+        };
+        assert_eq!(refused(tcp_tower(SAMR, 1)), Some(Reserved));
+        let foreign = Ipv4Addr::new(192, 0, 2, 1);
+        assert_eq!(refused(at(foreign.octets())), Some(Foreign(foreign)));
+        assert_eq!(refused(at([127, 0, 0, 9])), None);
+        let stranger = Registrant {
+            owner: Owner::User(5),
+            ..ann()
+        };
+        let towers = [tcp_tower(ECHO, 1)];
+        let edit = read_by(&stranger, Conversation::Dce, LifeKind::Probe, &towers);
+        assert_eq!(edit.unwrap_err(), NotAllowed.into());
+        let towers = [tcp_tower(ECHO, 1), tcp_tower(SAMR, 1)];
+        let edit = read_by(&ann(), Conversation::Dce, LifeKind::Probe, &towers);
+        assert_eq!(edit.unwrap_err(), Reserved.into());
+    }
+
+    #[test]
+    fn a_pipe_that_is_passed_over_is_held_to_the_rules_all_the_same() {
+        let pipe = |interface| {
+            let lower: [(u8, &[u8]); 3] = [(0x0b, &[0, 0]), (0x0f, b"\\pipe\\a\0"), (0x11, b"\0")];
+            tower(interface, SyntaxId::NDR, &lower)
+        };
+        let count =
+            |conversation, interface| read(conversation, pipe(interface)).map(|edit| edit.len());
+        assert_eq!(count(Conversation::Dce, ECHO), Ok(0));
+        assert_eq!(count(Conversation::Samba, ECHO), Ok(1));
+        let reserved = Err(RegistryError::Reserved.into());
+        assert_eq!(count(Conversation::Dce, SAMR), reserved);
+    }
+
+    #[test]
+    fn a_nil_interface_passes_in_the_samba_conversation_alone() {
+        let nil = SyntaxId::new(Uuid::nil(), 0, 0);
+        let nil = || tower(nil, SyntaxId::NDR, &[(0x0c, &[0, 0]), (0x10, b"a\0")]);
+        assert!(read(Conversation::Samba, nil()).is_ok());
+        for conversation in [Conversation::Windows, Conversation::Dce] {
+            let edit = read(conversation, nil());
+            assert_eq!(edit.unwrap_err(), RegistryError::Nil.into());
+        }
+    }
+
+    #[test]
+    fn what_a_refused_call_names_is_told_as_far_as_its_stub_decodes() {
+        let tower = tcp_tower(ECHO, 1);
+        let stub = insert(std::slice::from_ref(&tower));
+        let named = Named {
+            object: OBJECT,
+            tower: tower.clone(),
+            annotation: b"a".to_vec(),
+        };
+        for opnum in [ept::INSERT, ept::DELETE] {
+            let all = with_call(opnum, &stub, Named::all);
+            assert_eq!(all, std::slice::from_ref(&named), "{opnum}");
+            assert_eq!(with_call(opnum, &stub[..40], Named::all), []);
+        }
+        let mut referents = Referents::after(0);
+        let request = MgmtDeleteRequest {
+            object_speced: false,
+            object: None,
+            tower: Some(referents.point(&tower[..])),
+        };
+        let mut stub = Vec::new();
+        request.encode(&mut Output::new(&mut stub, ByteOrder::Little));
+        let all = with_call(ept::MGMT_DELETE, &stub, Named::all);
+        assert_eq!(all, [Named::new(Uuid::nil(), &tower, b"")]);
+    }
+
+    #[test]
+    fn who_may_change_nothing_is_told_so_by_a_status_only_of_a_stub_that_decodes() {
+        let stub = insert(&[]);
+        let refuse = |conversation, stub| {
+            with_call(ept::INSERT, stub, |call| super::refuse(conversation, call))
+        };
+        assert_eq!(refuse(Conversation::Dce, &stub[..3]), Reply::BAD_STUB);
+        let told = refuse(Conversation::Dce, &stub);
+        assert_eq!(
+            told,
+            Reply::Response(0x16c9_a0cd_u32.to_le_bytes().to_vec())
+        );
+        for stub in [&stub[..], &[]] {
+            let told = refuse(Conversation::Windows, stub);
+            assert_eq!(told, Reply::NO_SUCH_OPERATION, "there is none to decode");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_a_status_by_its_kind_and_busy_a_fault() {
+        use RegistryError::*;
+        let limit = 1;
+        for (error, status) in [
+            (NoTower, EptStatus::INVALID_ENTRY),
+            (HigherVersion(2), EptStatus::INVALID_ENTRY),
+            (Full { limit }, EptStatus::NO_MEMORY),
+            (Reserved, EptStatus::CANT_PERFORM_OP),
+            (NotOwner(ANN), EptStatus::CANT_PERFORM_OP),
+            (Exclusive(ANN), EptStatus::CANT_PERFORM_OP),
+            (NotRegistered, EptStatus::NOT_REGISTERED),
+            (NotStored, EptStatus::UPDATE_FAILED),
+        ] {
+            assert_eq!(refusal(&error), status.into(), "{error}");
+        }
+        let busy = refusal(&TooFast { owner: ANN, limit });
+        let Refusal::Fault { status, .. } = busy else {
+            panic!("{busy:?}");
+        };
+        assert_eq!(status, FaultStatus::SERVER_TOO_BUSY);
     }
 }

@@ -211,7 +211,10 @@ impl Mapper {
         }
     }
 
-    /// Changes the table as a caller asks.
+    /// Changes the table as a caller asks, as far as its rate allows.
+    ///
+    /// Pays for every step in the end: one entry may have replaced many, also
+    /// where that is taken back since the next one is refused.
     fn grant(
         &self,
         book: &mut Book,
@@ -220,27 +223,53 @@ impl Mapper {
         let Asked { by, now, wish, .. } = asked;
         let (now, owner) = (*now, by.owner);
         let count = match wish {
-            Wish::Edit(edit) | Wish::Lease { edit, .. } => edit.len(),
+            Wish::Edit(edit) | Wish::Lease { edit, .. } => edit.len().max(1),
             Wish::Renew(_) | Wish::Release(_) | Wish::Leave => 1,
         };
-        if !book.rates.take(now, owner, count.max(1)) {
+        if !book.rates.take(now, owner, count) {
             let limit = self.settings.changes_per_second;
             return Err(RegistryError::TooFast { owner, limit });
         }
+        let done = self.fulfil(book, asked);
+        let steps = match &done {
+            Ok((_, changes)) => changes.len(),
+            Err(_) => self.write(Table::take_in_vain),
+        };
+        book.rates.pay(now, owner, steps.saturating_sub(count));
+        let (granted, mut changes) = done?;
+        self.follow(book, &mut changes);
+        Ok((granted, changes))
+    }
+
+    /// Changes table and leases as a caller asks.
+    fn fulfil(
+        &self,
+        book: &mut Book,
+        asked: &Asked,
+    ) -> Result<(Granted, Vec<Change>), RegistryError> {
+        let Asked { by, now, wish, .. } = asked;
+        let (now, owner) = (*now, by.owner);
         let apply = |edit: &Edit| self.write(|table| edit.apply(table, by, &self.settings.policy));
-        let (lease, mut changes) = match wish {
+        let (lease, changes) = match wish {
             Wish::Edit(edit) => (None, apply(edit)?),
             Wish::Lease {
                 edit,
                 lease,
                 is_new,
             } => {
-                if !is_new && book.leases.find(owner, lease.id).is_none() {
+                let found = book.leases.find(owner, lease.id);
+                // Who may end another's lease may not join it all the same.
+                if !is_new && found.is_none_or(|(of, _)| of != owner) {
                     return Err(RegistryError::NoLease);
                 }
                 let mut changes = apply(edit)?;
-                changes.push(book.run_lease(now, owner, *lease));
-                (Some(*lease), changes)
+                // One that keeps nothing is not begun.
+                if self.read(|table| table.has_lease(lease.id)) {
+                    changes.push(book.run_lease(now, owner, *lease));
+                    (Some(*lease), changes)
+                } else {
+                    (None, changes)
+                }
             }
             Wish::Renew(id) => {
                 let found = book.leases.find(owner, *id);
@@ -261,7 +290,6 @@ impl Mapper {
                 (None, changes)
             }
         };
-        self.follow(book, &mut changes);
         Ok((Granted { lease }, changes))
     }
 
@@ -505,7 +533,7 @@ impl Mapper {
                 (true, _) => self.counters.tell(&cause, &changes),
                 (false, Cause::Call { op, by }) => {
                     let named = || {
-                        let entries = changes.iter().filter_map(|change| change.left()?.1);
+                        let entries = changes.iter().filter_map(Change::entry);
                         entries.map(Named::from).collect()
                     };
                     self.refused(op, by, named, &RegistryError::NotStored);
@@ -561,5 +589,428 @@ impl Book {
             lease: lease.id,
             until,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::samples::{ECHO, OTHER, SAMR, tcp_tower};
+    use crate::registry::{Policy, Rule, TableLimits};
+    use crate::server::mapper::MapperSettings;
+    use crate::service::Conversation;
+    use crate::wire::EptStatus;
+    use crate::wire::{ByteOrder, TransferSyntax, ept};
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+    use tokio::sync::mpsc::UnboundedReceiver;
+
+    const ANN: Owner = Owner::User(1000);
+    const BOB: Owner = Owner::User(1001);
+    const PROCESS: Process = Process { pid: 7, started: 9 };
+
+    /// A mapper whose store is the test.
+    struct Stored {
+        mapper: Arc<Mapper>,
+        watched: UnboundedReceiver<Process>,
+        now: Instant,
+    }
+
+    /// The answer to a change, which may have to be waited for.
+    type Answer = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+    impl Stored {
+        fn new() -> Stored {
+            Stored::within(|_| {})
+        }
+
+        /// One that lets two users register as `set` has it.
+        fn within(set: impl FnOnce(&mut MapperSettings)) -> Stored {
+            let mut settings = MapperSettings::new(Conversation::Dce, 100);
+            settings.is_stored = true;
+            settings.policy = Policy {
+                rules: vec![Rule {
+                    users: vec![1000, 1001],
+                    ..Rule::default()
+                }],
+                ..Policy::default()
+            };
+            set(&mut settings);
+            let (mapper, watched) = Mapper::new(settings);
+            Stored {
+                mapper,
+                watched,
+                now: Instant::now(),
+            }
+        }
+
+        /// Has `owner` wish for something.
+        fn wish(&self, owner: Owner, wish: Wish) -> Answer {
+            let by = Registrant {
+                owner,
+                groups: vec![],
+                process: None,
+            };
+            let (op, now) = ("test", self.now);
+            let asked = Asked { op, by, now, wish };
+            let outcome = self.mapper.submit(asked, |done| {
+                let refusal = done.map_or_else(
+                    |error| registration::refusal(&error),
+                    |_| EptStatus::OK.into(),
+                );
+                let asked = Input::stub(&[], ByteOrder::Little, TransferSyntax::Ndr);
+                refusal.reply(|status| registration::respond(asked, status))
+            });
+            match outcome {
+                Outcome::Now(reply) => Box::pin(std::future::ready(reply)),
+                Outcome::Later(reply) => reply,
+            }
+        }
+
+        fn insert(&self, entries: &[Entry], replace: bool) -> Answer {
+            let owner = entries[0].owner();
+            let entries = entries.to_vec();
+            self.wish(owner, Wish::Edit(Edit::Insert { entries, replace }))
+        }
+
+        fn delete(&self, owner: Owner, port: u16) -> Answer {
+            let named = vec![(Uuid::nil(), tcp_tower(ECHO, port))];
+            self.wish(owner, Wish::Edit(Edit::Delete(named)))
+        }
+
+        /// Registers with a lease of a minute, new or not.
+        fn lease(&self, entries: &[Entry], id: u128, is_new: bool) -> Answer {
+            let lease = lease(id);
+            let kept = entries.iter().cloned();
+            let kept = kept.map(|entry| entry.living(Life::Lease(lease), 1));
+            let edit = Edit::Insert {
+                entries: kept.collect(),
+                replace: false,
+            };
+            let owner = entries.first().map_or(ANN, Entry::owner);
+            self.wish(
+                owner,
+                Wish::Lease {
+                    edit,
+                    lease,
+                    is_new,
+                },
+            )
+        }
+
+        /// Settles what waits; what is owed.
+        fn settle(&self, is_written: bool) -> Vec<Change> {
+            let batch = self.mapper.next_batch().expect("changes wait");
+            self.mapper.settle(batch, is_written)
+        }
+
+        /// Does what `answer` comes to when it is written.
+        fn done(&self, answer: Answer) {
+            self.settle(true);
+            assert_eq!(status(answer), EptStatus::OK);
+        }
+
+        /// The entries with their numbers.
+        fn entries(&self) -> Vec<(EntryId, Entry)> {
+            let held = |table: &Table| {
+                let entries = table.iter();
+                entries.map(|(id, entry)| (id, entry.clone())).collect()
+            };
+            self.mapper.read(held)
+        }
+
+        fn is_leased(&self, id: u128) -> bool {
+            let book = lock(&self.mapper.book);
+            book.leases.until(Uuid::from_u128(id)).is_some()
+        }
+
+        fn count(&self, counter: Counter) -> u64 {
+            self.mapper.counters.count(counter)
+        }
+    }
+
+    /// A lease of a minute.
+    fn lease(id: u128) -> Lease {
+        let duration = Duration::from_secs(60);
+        let id = Uuid::from_u128(id);
+        Lease { id, duration }
+    }
+
+    /// An entry of `owner` at a port.
+    fn of(owner: Owner, port: u16) -> Entry {
+        Entry::new(Uuid::nil(), &tcp_tower(ECHO, port), b"", owner).unwrap()
+    }
+
+    /// The answer, if it is there.
+    fn poll(answer: &mut Answer) -> Option<Reply> {
+        let mut context = Context::from_waker(Waker::noop());
+        match answer.as_mut().poll(&mut context) {
+            Poll::Ready(reply) => Some(reply),
+            Poll::Pending => None,
+        }
+    }
+
+    /// The status of an answer that has to be there.
+    #[track_caller]
+    fn status(mut answer: Answer) -> EptStatus {
+        let Some(Reply::Response(stub)) = poll(&mut answer) else {
+            panic!("no status");
+        };
+        let stub = Input::new(&stub, ByteOrder::Little);
+        ept::StatusResponse::decode(stub).unwrap().status
+    }
+
+    #[test]
+    fn a_change_is_in_the_table_at_once_and_answered_when_it_is_written() {
+        let stored = Stored::new();
+        let mut answer = stored.insert(&[of(ANN, 1)], false);
+        assert_eq!(stored.entries().len(), 1);
+        assert_eq!(
+            (poll(&mut answer), stored.count(Counter::Inserted)),
+            (None, 0)
+        );
+        let batch = stored.mapper.next_batch().unwrap();
+        assert_eq!(batch.changes().count(), 1);
+        assert_eq!(poll(&mut answer), None);
+        assert!(stored.mapper.settle(batch, true).is_empty());
+        assert_eq!(status(answer), EptStatus::OK);
+        assert_eq!(stored.count(Counter::Inserted), 1);
+    }
+
+    #[test]
+    fn what_gathers_while_a_batch_is_written_is_one_batch() {
+        let stored = Stored::new();
+        let first = stored.insert(&[of(ANN, 1)], false);
+        let batch = stored.mapper.next_batch().unwrap();
+        let mut later = [2, 3].map(|port| stored.insert(&[of(BOB, port)], false));
+        stored.mapper.settle(batch, true);
+        assert_eq!(status(first), EptStatus::OK);
+        assert_eq!(later.each_mut().map(poll), [None, None]);
+        stored.settle(true);
+        assert_eq!(later.map(status), [EptStatus::OK; 2]);
+    }
+
+    #[test]
+    fn what_is_refused_is_answered_at_once_and_not_written() {
+        let stored = Stored::new();
+        stored.done(stored.insert(&[of(ANN, 1)], false));
+        let answer = stored.insert(&[of(BOB, 1)], false);
+        assert_eq!(status(answer), EptStatus::CANT_PERFORM_OP);
+        assert_eq!(stored.count(Counter::RefusedToStranger), 1);
+        stored.mapper.close();
+        assert!(stored.mapper.next_batch().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_taken_back_with_all_that_came_after_it() {
+        let stored = Stored::new();
+        stored.done(stored.insert(&[of(ANN, 1)], false));
+        let before = stored.entries();
+        let first = stored.insert(&[of(ANN, 2)], true);
+        let batch = stored.mapper.next_batch().unwrap();
+        // Each of these stands on the one before it.
+        let renewed = Entry::new(Uuid::nil(), of(ANN, 2).tower(), b"x", ANN).unwrap();
+        let later = [
+            stored.insert(&[renewed], false),
+            stored.delete(ANN, 2),
+            stored.insert(&[of(BOB, 1), of(BOB, 2)], false),
+        ];
+        assert_eq!(stored.mapper.settle(batch, false), []);
+        assert_eq!(status(first), EptStatus::UPDATE_FAILED);
+        assert_eq!(later.map(status), [EptStatus::UPDATE_FAILED; 3]);
+        assert_eq!(stored.entries(), before);
+        assert_eq!(stored.count(Counter::NotStored), 4);
+        assert_eq!(stored.count(Counter::Inserted), 1);
+        // What comes then finds a map in order.
+        stored.done(stored.insert(&[of(ANN, 3)], true));
+        assert_eq!(stored.entries().len(), 1);
+    }
+
+    #[test]
+    fn the_end_of_a_life_is_not_taken_back_but_owed() {
+        let stored = Stored::new();
+        let [one, two] = [1, 2].map(|port| of(ANN, port).living(Life::Process(PROCESS), 1));
+        stored.done(stored.insert(&[one], false));
+        let there = stored.entries();
+        let second = stored.insert(&[two], false);
+        stored.mapper.end_process(PROCESS);
+        assert!(stored.entries().is_empty());
+        let owed = stored.settle(false);
+        assert_eq!(status(second), EptStatus::UPDATE_FAILED);
+        assert!(stored.entries().is_empty(), "also what the caller has back");
+        let (id, entry) = there[0].clone();
+        assert!(owed.contains(&Change::Removed(id, entry)), "{owed:?}");
+        assert_eq!(stored.count(Counter::ProcessEnded), 2);
+    }
+
+    #[test]
+    fn a_delete_that_is_taken_back_has_the_process_watched_again() {
+        let mut stored = Stored::new();
+        let entry = of(ANN, 1).living(Life::Process(PROCESS), 1);
+        stored.done(stored.insert(&[entry], false));
+        assert_eq!(stored.watched.try_recv(), Ok(PROCESS));
+        assert!(stored.watched.try_recv().is_err());
+        let answer = stored.delete(ANN, 1);
+        // The process may have ended meanwhile, with nothing to take out.
+        stored.mapper.end_process(PROCESS);
+        stored.settle(false);
+        assert_eq!(status(answer), EptStatus::UPDATE_FAILED);
+        assert_eq!(stored.entries().len(), 1);
+        assert_eq!(stored.watched.try_recv(), Ok(PROCESS));
+    }
+
+    #[test]
+    fn a_release_that_is_taken_back_runs_its_lease_again() {
+        let stored = Stored::new();
+        stored.done(stored.lease(&[of(ANN, 1), of(ANN, 2)], 5, true));
+        assert!(stored.is_leased(5));
+        let before = stored.entries();
+        let answer = stored.wish(ANN, Wish::Release(Uuid::from_u128(5)));
+        assert!(!stored.is_leased(5) && stored.entries().is_empty());
+        stored.settle(false);
+        assert_eq!(status(answer), EptStatus::UPDATE_FAILED);
+        assert_eq!(stored.entries(), before);
+        assert!(stored.is_leased(5) && stored.mapper.next_lease_end().is_some());
+        stored
+            .mapper
+            .end_leases(stored.now + Duration::from_secs(3600));
+        assert!(stored.entries().is_empty() && !stored.is_leased(5));
+        assert_eq!(stored.count(Counter::LeaseOver), 2);
+    }
+
+    #[test]
+    fn a_lease_whose_entries_are_taken_back_does_not_run() {
+        let stored = Stored::new();
+        let answer = stored.lease(&[of(ANN, 1)], 5, true);
+        assert!(stored.is_leased(5));
+        stored.settle(false);
+        assert_eq!(status(answer), EptStatus::UPDATE_FAILED);
+        assert!(!stored.is_leased(5));
+    }
+
+    #[test]
+    fn a_lease_ends_with_its_last_entry_and_none_begins_without_one() {
+        let stored = Stored::new();
+        stored.done(stored.lease(&[of(ANN, 1), of(ANN, 2)], 5, true));
+        stored.done(stored.delete(ANN, 1));
+        assert!(stored.is_leased(5));
+        stored.done(stored.delete(ANN, 2));
+        assert!(!stored.is_leased(5));
+        assert_eq!(status(stored.lease(&[], 6, true)), EptStatus::OK);
+        assert!(!stored.is_leased(6));
+    }
+
+    #[test]
+    fn nobody_joins_a_lease_of_somebody_else_and_only_root_ends_it() {
+        let stored = Stored::new();
+        stored.done(stored.lease(&[of(ANN, 1)], 5, true));
+        let id = Uuid::from_u128(5);
+        for owner in [BOB, Owner::ROOT] {
+            let join = stored.lease(&[of(owner, 2)], 5, false);
+            assert_eq!(status(join), EptStatus::NOT_REGISTERED, "{owner}");
+        }
+        for wish in [Wish::Renew(id), Wish::Release(id)] {
+            assert_eq!(status(stored.wish(BOB, wish)), EptStatus::NOT_REGISTERED);
+        }
+        stored.done(stored.lease(&[of(ANN, 2)], 5, false));
+        stored.done(stored.wish(Owner::ROOT, Wish::Renew(id)));
+        stored.done(stored.wish(ANN, Wish::Renew(id)));
+        stored.done(stored.wish(Owner::ROOT, Wish::Release(id)));
+        assert!(stored.entries().is_empty());
+    }
+
+    #[test]
+    fn what_a_reload_took_over_is_not_taken_back_and_owed() {
+        let stored = Stored::new();
+        stored.done(stored.insert(&[of(ANN, 1)], false));
+        let answer = stored.insert(&[of(ANN, 2)], false);
+        let wanted = [1, 2].map(|port| of(Owner::Configuration, port));
+        let reload = stored
+            .mapper
+            .replace_owned(Owner::Configuration, wanted.to_vec());
+        assert!(reload.is_ok());
+        let owed = stored.settle(false);
+        assert_eq!(status(answer), EptStatus::UPDATE_FAILED);
+        let entries = stored.entries();
+        assert!(entries.iter().map(|(_, entry)| entry).eq(&wanted));
+        let renewed = |change: &Change| matches!(change, Change::Renewed { .. });
+        assert!(owed.len() == 2 && owed.iter().all(renewed), "{owed:?}");
+        // And what it takes from the file again is gone for good.
+        let reload = stored.mapper.replace_owned(Owner::Configuration, vec![]);
+        assert!(reload.is_ok() && stored.entries().is_empty());
+    }
+
+    #[test]
+    fn a_delete_is_taken_back_though_a_reload_came_between() {
+        let stored = Stored::new();
+        stored.done(stored.insert(&[of(ANN, 1)], false));
+        let before = stored.entries();
+        let answer = stored.delete(ANN, 1);
+        let other = Entry::new(Uuid::nil(), &tcp_tower(SAMR, 9), b"", Owner::Configuration);
+        let other = other.unwrap();
+        let reload = stored
+            .mapper
+            .replace_owned(Owner::Configuration, vec![other.clone()]);
+        assert!(reload.is_ok());
+        stored.settle(false);
+        assert_eq!(status(answer), EptStatus::UPDATE_FAILED);
+        let entries = stored.entries();
+        assert_eq!(entries[..1], before, "under its old number");
+        assert_eq!(entries[1].1, other);
+    }
+
+    #[test]
+    fn one_entry_in_the_place_of_many_is_paid_for_as_many() {
+        let paying = || {
+            let stored = Stored::within(|settings| {
+                settings.changes_per_second = 10;
+                settings.limits = TableLimits::of(100);
+            });
+            let many: Vec<_> = (1..=10).map(|port| of(ANN, port)).collect();
+            stored.done(stored.insert(&many, false));
+            let now = stored.now + Duration::from_secs(1);
+            Stored { now, ..stored }
+        };
+        let is_busy = |stored: &Stored| {
+            let mut answer = stored.delete(ANN, 1);
+            matches!(poll(&mut answer), Some(Reply::Fault { status, .. })
+                if status == FaultStatus::SERVER_TOO_BUSY)
+        };
+        let stored = paying();
+        stored.done(stored.insert(&[of(ANN, 11)], true));
+        assert!(is_busy(&stored));
+        // Also where it is in vain, since the second entry is refused.
+        let stored = paying();
+        let nobodys = Entry::new(OTHER, &tcp_tower(SAMR, 1), b"", Owner::Configuration);
+        stored
+            .mapper
+            .write(|table| table.insert(nobodys.unwrap()))
+            .unwrap();
+        let refused = Entry::new(OTHER, &tcp_tower(SAMR, 1), b"", ANN).unwrap();
+        let answer = stored.insert(&[of(ANN, 11), refused], true);
+        assert_eq!(status(answer), EptStatus::CANT_PERFORM_OP);
+        assert_eq!(stored.entries().len(), 11);
+        assert!(is_busy(&stored));
+    }
+
+    #[test]
+    fn a_change_that_meets_another_one_under_way_waits_aside() {
+        let stored = Stored::new();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let book = lock(&stored.mapper.book);
+        let answer = stored.insert(&[of(ANN, 1)], false);
+        assert!(stored.entries().is_empty());
+        drop(book);
+        let mapper = stored.mapper.clone();
+        let writer = std::thread::spawn(move || {
+            let batch = mapper.next_batch().unwrap();
+            mapper.settle(batch, true);
+        });
+        assert!(matches!(runtime.block_on(answer), Reply::Response(_)));
+        writer.join().unwrap();
+        assert_eq!(stored.entries().len(), 1);
     }
 }
