@@ -1,11 +1,17 @@
 //! The registry against a plain list: what it finds, and what it promises to
 //! walks while entries come and go.
 //!
+//! Registrants, lives and changes are in `registry_model/changes.rs`.
+//!
 //! The promise: an entry that is there from the first page of a walk to the
 //! last is seen exactly once, none is seen twice, and all come in order.
 
+#[path = "registry_model/changes.rs"]
+mod changes;
+
 use epmapper::registry::{
-    Changed, Entry, EntryId, Inquiry, MapQuery, Owner, Position, RegistryError, Table, Versions,
+    Changed, Entry, EntryId, Inquiry, Life, MapQuery, Owner, Position, RegistryError, Table,
+    Versions,
 };
 use epmapper::wire::SyntaxId;
 use epmapper::wire::ept::{InquiryType, VersionOption};
@@ -45,9 +51,12 @@ struct Registration {
     interface: SyntaxId,
     syntax: SyntaxId,
     shape: &'static [u8],
+    /// The last octet of its address.
+    address: u8,
     port: u16,
     annotation: Vec<u8>,
     owner: Owner,
+    life: Life,
 }
 
 impl Registration {
@@ -64,7 +73,7 @@ impl Registration {
         for protocol in self.shape {
             let rhs: &[u8] = match protocol {
                 0x07 | 0x08 => &self.port.to_be_bytes(),
-                0x09 => &[0; 4],
+                0x09 => &[127, 0, 0, self.address],
                 _ => &[0, 0],
             };
             octets.extend([1, 0, *protocol, rhs.len() as u8, 0]);
@@ -75,7 +84,8 @@ impl Registration {
 
     /// The same for the table.
     fn entry(&self) -> Entry {
-        Entry::new(self.object, &self.tower(), &self.annotation, self.owner).unwrap()
+        let entry = Entry::new(self.object, &self.tower(), &self.annotation, self.owner);
+        entry.unwrap().living(self.life, 0)
     }
 
     /// Whether it is the registration `other`, made once more.
@@ -83,9 +93,17 @@ impl Registration {
         self.object == other.object && self.tower() == other.tower()
     }
 
+    /// It is registered once more.
+    fn renew(&mut self, again: &Registration) {
+        self.annotation = again.annotation.clone();
+        if again.owner <= self.owner {
+            (self.owner, self.life) = (again.owner, again.life);
+        }
+    }
+
     /// Whether the same server may listen there as for `other`.
     fn shares_endpoint(&self, other: &Registration) -> bool {
-        let port = |one: &Registration| (one.shape.len() > 1).then_some(one.port);
+        let port = |one: &Registration| (one.shape.len() > 1).then_some((one.port, one.address));
         (self.shape, self.syntax, port(self)) == (other.shape, other.syntax, port(other))
     }
 }
@@ -114,8 +132,7 @@ impl Model {
         let inserted = table.insert(new.entry());
         if let Some((id, there)) = self.0.iter_mut().find(|(_, there)| there.is_again(&new)) {
             assert_eq!(inserted, Ok(*id));
-            there.annotation = new.annotation;
-            there.owner = there.owner.min(new.owner);
+            there.renew(&new);
         } else if self.0.len() == LIMIT {
             assert_eq!(inserted, Err(RegistryError::Full { limit: LIMIT }));
         } else {
@@ -365,19 +382,21 @@ fn registration() -> impl Strategy<Value = Registration> {
         interface(),
         syntax,
         select(&SHAPES[..]),
-        1u16..4,
+        (1u8..3, 1u16..4),
         annotation,
         owner(),
     )
         .prop_map(
-            |(object, interface, syntax, shape, port, annotation, owner)| Registration {
+            |(object, interface, syntax, shape, (address, port), annotation, owner)| Registration {
                 object,
                 interface,
                 syntax,
                 shape,
+                address,
                 port,
                 annotation,
                 owner,
+                life: Life::Permanent,
             },
         )
 }
