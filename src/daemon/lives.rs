@@ -29,7 +29,7 @@ pub struct Lives {
 
 impl Lives {
     /// Watches over the lives of a mapper's entries; `told` are the processes
-    /// whose end is that of entries. At most `descriptors` of them are watched
+    /// that have another entry, or one less. At most `descriptors` of them are watched
     /// by a descriptor, and `at_once` servers probed at a time.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Lives {
                     let ended = move |process| ended.end_process(process);
                     let processes = Processes::new(Handle::current(), descriptors, ended);
                     tokio::select! {
-                        () = watch(&processes, told) => {}
+                        () = watch(&mapper, &processes, told) => {}
                         () = end_leases(&mapper) => {}
                         _ = stopped => {}
                     }
@@ -65,10 +65,16 @@ impl Lives {
     }
 }
 
-/// Watches the processes that are told.
-async fn watch(processes: &Processes, mut told: mpsc::UnboundedReceiver<Process>) {
+/// Watches the processes that are told, as long as they have entries.
+///
+/// What is asked of the mapper is as it is now: whatever changes afterwards is
+/// told again.
+async fn watch(mapper: &Mapper, processes: &Processes, mut told: mpsc::UnboundedReceiver<Process>) {
     while let Some(process) = told.recv().await {
-        processes.watch(process);
+        match mapper.has_process(process) {
+            true => processes.watch(process),
+            false => processes.forget(process),
+        }
     }
 }
 

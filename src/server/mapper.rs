@@ -53,7 +53,7 @@ pub struct Mapper {
     leases_changed: Notify,
     /// Told when a probe may be due earlier than any was before.
     probes_changed: Arc<Notify>,
-    /// Told of processes whose end is that of entries.
+    /// Told of processes that have another entry, or one less.
     processes: mpsc::UnboundedSender<Process>,
 }
 
@@ -118,8 +118,9 @@ struct Book {
 }
 
 impl Mapper {
-    /// An empty registry. Processes whose end is that of entries are told to
-    /// the receiver.
+    /// An empty registry. Whenever entries come or go whose end is that of a
+    /// process, the process is told to the receiver: `has_process` tells then
+    /// whether it is still to be watched.
     pub fn new(settings: MapperSettings) -> (Arc<Self>, mpsc::UnboundedReceiver<Process>) {
         let (processes, told) = mpsc::unbounded_channel();
         let mapper = Arc::new(Mapper {

@@ -330,6 +330,10 @@ impl Mapper {
     pub fn probed(&self, now: Instant, target: Target, verdict: Verdict) {
         let mut book = lock(&self.book);
         let dead = book.probes.answered(now, target, verdict);
+        // Most servers answer: no call waits for that.
+        if dead.is_empty() {
+            return;
+        }
         let changes = self.write(|table| table.remove_all(dead));
         self.ended(&mut book, End::Unanswered, changes);
     }
@@ -403,7 +407,7 @@ impl Mapper {
             }
         }
         for process in processes {
-            self.watch(process);
+            self.tell(process);
         }
         self.leases_changed.notify_one();
     }
@@ -440,8 +444,14 @@ impl Mapper {
                 Some(after) => self.probe(book, id, after),
                 None => book.probes.remove(id),
             }
-            if let Some(Life::Lease(lease)) = before.map(Entry::life) {
-                ended.insert(lease.id);
+            match before.map(Entry::life) {
+                Some(Life::Lease(lease)) => {
+                    ended.insert(lease.id);
+                }
+                Some(Life::Process(process)) => {
+                    processes.insert(process);
+                }
+                _ => {}
             }
             match after.map(|after| (after.owner(), after.life())) {
                 Some((_, Life::Process(process))) => {
@@ -454,9 +464,7 @@ impl Mapper {
                 _ => {}
             }
         }
-        processes
-            .into_iter()
-            .for_each(|process| self.watch(process));
+        processes.into_iter().for_each(|process| self.tell(process));
         ended.retain(|lease| !self.read(|table| table.has_lease(*lease)));
         for lease in ended {
             if book.leases.until(lease).is_some() {
@@ -486,8 +494,13 @@ impl Mapper {
         })
     }
 
-    /// Has the end of a process told.
-    fn watch(&self, process: Process) {
+    /// Whether the end of a process is that of entries.
+    pub fn has_process(&self, process: Process) -> bool {
+        self.read(|table| table.has_process(process))
+    }
+
+    /// Tells that a process has another entry, or one less.
+    fn tell(&self, process: Process) {
         // Nobody listens any more only when all ends.
         let _ = self.processes.send(process);
     }
