@@ -55,6 +55,18 @@ impl Addresses {
         self.is_here_at(Instant::now(), address, of_interfaces)
     }
 
+    /// All addresses that interfaces have.
+    pub fn all(&self) -> BTreeSet<Ipv4Addr> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let is_recent = |read: &Read| now.saturating_duration_since(read.at) < UNKNOWN;
+        if !read.as_ref().is_some_and(is_recent) {
+            read_again(&mut read, now, of_interfaces);
+        }
+        let read = read.as_ref().map(|read| read.addresses.clone());
+        read.unwrap_or_default()
+    }
+
     /// The same at `now`, by what `interfaces` reads.
     fn is_here_at(
         &self,
@@ -67,13 +79,33 @@ impl Addresses {
         }
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if !read.as_ref().is_some_and(|read| read.tells(now, address)) {
-            let before = read.take().map(|read| read.addresses);
-            let addresses = interfaces().or(before).unwrap_or_default();
-            *read = Some(Read { at: now, addresses });
+            read_again(&mut read, now, interfaces);
         }
         let read = read.as_ref();
         read.is_some_and(|read| read.addresses.contains(&address))
     }
+
+    /// These, for tests.
+    #[cfg(test)]
+    pub fn fixed(addresses: &[Ipv4Addr]) -> Addresses {
+        let fixed = Addresses::new();
+        let addresses = addresses.iter().copied().collect();
+        // Nothing is older than what was read in the future.
+        let at = Instant::now() + KNOWN;
+        *fixed.read.lock().unwrap() = Some(Read { at, addresses });
+        fixed
+    }
+}
+
+/// Reads what `interfaces` tells; where it does not, what was known stays.
+fn read_again(
+    read: &mut Option<Read>,
+    now: Instant,
+    interfaces: impl FnOnce() -> Option<BTreeSet<Ipv4Addr>>,
+) {
+    let before = read.take().map(|read| read.addresses);
+    let addresses = interfaces().or(before).unwrap_or_default();
+    *read = Some(Read { at: now, addresses });
 }
 
 /// The addresses of all interfaces; `None` when the system does not tell.
@@ -129,6 +161,7 @@ mod tests {
 
     #[test]
     fn the_system_tells_its_own_addresses_and_no_others() {
+        assert!(Addresses::new().all().contains(&Ipv4Addr::LOCALHOST));
         assert!(of_interfaces().unwrap().contains(&Ipv4Addr::LOCALHOST));
         assert!(!Addresses::new().is_here(ONE));
     }

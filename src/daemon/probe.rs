@@ -6,6 +6,7 @@
 //! probe that was taken from the book is answered, at its deadline at the
 //! latest.
 
+use super::addresses::Addresses;
 use crate::client::{ClientError, Encoding, Failure, Management};
 use crate::proto::ProtocolError;
 use crate::registry::{Probe, Target, Verdict};
@@ -14,9 +15,11 @@ use crate::wire::binding::Binding;
 use crate::wire::pdu::PacketType;
 use crate::wire::tower::ProtocolSequence;
 use nix::errno::Errno;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::pending;
 use std::io;
+use std::iter;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +35,9 @@ pub const AT_ONCE: usize = 256;
 
 /// From one complaint in the log that this host cannot ask to the next.
 const COMPLAINT: Duration = Duration::from_secs(60);
+
+/// Addresses of this host at which an open endpoint is asked besides the first.
+const OTHER_ADDRESSES: usize = 8;
 
 /// How a probe writes its call: what every server reads.
 const ENCODING: Encoding = Encoding::Ndr(ByteOrder::Little);
@@ -115,6 +121,8 @@ struct Running {
     tasks: JoinSet<Finding>,
     /// Whom each of them asks.
     targets: HashMap<Id, Target>,
+    /// Where an open endpoint may be.
+    addresses: Arc<Addresses>,
     /// When the log last had a complaint that this host cannot ask.
     complained: Option<Instant>,
 }
@@ -130,7 +138,7 @@ impl Running {
 
     /// Begins one.
     fn begin(&mut self, probe: Probe) {
-        let task = self.tasks.spawn(ask(probe));
+        let task = self.tasks.spawn(ask(probe, self.addresses.clone()));
         self.targets.insert(task.id(), probe.target);
     }
 
@@ -150,12 +158,12 @@ impl Running {
     /// What came of a probe, told in the log where it is not that a server is
     /// there.
     fn judge(&mut self, target: Target, ended: Result<Finding, JoinError>) -> Verdict {
-        let (verdict, error) = match ended {
-            Ok(Ok(Verdict::Alive)) => return Verdict::Alive,
-            Ok(Ok(verdict)) => (verdict, "it says that it does not listen".to_owned()),
-            Ok(Err(error)) => (verdict(&error.failure), error.to_string()),
+        let verdict = ended.as_ref().map_or(Verdict::Unknown, verdict_of);
+        let error = match ended {
+            Ok(Ok(_)) => "it says that it does not listen".to_owned(),
+            Ok(Err(error)) => error.to_string(),
             // It panicked, which tells nothing about the server.
-            Err(error) => (Verdict::Unknown, error.to_string()),
+            Err(error) => error.to_string(),
         };
         match verdict {
             Verdict::Alive => {}
@@ -176,6 +184,52 @@ impl Running {
     }
 }
 
+/// Asks a server whether it is there; one that may be at any address of this
+/// host, until it is found or the time is over.
+async fn ask(probe: Probe, addresses: Arc<Addresses>) -> Finding {
+    let Probe { target, timeout } = probe;
+    let deadline = tokio::time::Instant::now() + timeout;
+    let first = ask_at(target.address(), deadline).await;
+    if target.is_open() && is_dead(&first) {
+        for other in others(target.address(), &addresses.all()) {
+            if tokio::time::Instant::now() >= deadline {
+                break;
+            }
+            let found = ask_at(other, deadline).await;
+            if !is_dead(&found) {
+                return found;
+            }
+        }
+    }
+    first
+}
+
+/// Where a server is asked that is not at `first`: on the loopback, then at a
+/// bounded number of this host's other addresses.
+fn others(first: SocketAddrV4, all: &BTreeSet<Ipv4Addr>) -> Vec<SocketAddrV4> {
+    let listed = all.iter().copied();
+    let listed = listed.filter(|address| *address != Ipv4Addr::LOCALHOST);
+    iter::once(Ipv4Addr::LOCALHOST)
+        .chain(listed)
+        .filter(|address| address != first.ip())
+        .take(OTHER_ADDRESSES)
+        .map(|address| SocketAddrV4::new(address, first.port()))
+        .collect()
+}
+
+/// Whether a probe has found no server.
+fn is_dead(found: &Finding) -> bool {
+    verdict_of(found) == Verdict::Dead
+}
+
+/// What a probe tells about a server.
+fn verdict_of(found: &Finding) -> Verdict {
+    match found {
+        Ok(verdict) => *verdict,
+        Err(error) => verdict(&error.failure),
+    }
+}
+
 /// Asks a server whether it listens: connects, binds to its management, calls.
 ///
 /// Whoever takes the bind is there, whatever comes of the call, unless it says
@@ -183,9 +237,8 @@ impl Running {
 ///
 /// # Source
 /// C706 appendix Q, `rpc__mgmt_is_server_listening`; the DCE reference asks so.
-async fn ask(probe: Probe) -> Finding {
-    let deadline = tokio::time::Instant::now() + probe.timeout;
-    let binding = binding(probe.target);
+async fn ask_at(address: SocketAddrV4, deadline: tokio::time::Instant) -> Finding {
+    let binding = binding(address);
     let mut management = Management::connect(&binding, ENCODING, deadline).await?;
     Ok(match management.is_server_listening().await {
         Ok(false) => Verdict::Dead,
@@ -193,11 +246,11 @@ async fn ask(probe: Probe) -> Finding {
     })
 }
 
-/// The string binding of a target.
-fn binding(target: Target) -> Binding {
+/// The string binding of an address.
+fn binding(address: SocketAddrV4) -> Binding {
     Binding {
-        address: target.address().ip().to_string(),
-        endpoint: target.address().port().to_string(),
+        address: address.ip().to_string(),
+        endpoint: address.port().to_string(),
         ..Binding::new(ProtocolSequence::NcacnIpTcp)
     }
 }
@@ -262,10 +315,9 @@ mod tests {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     use socket2::{Domain, Socket, Type};
-    use std::collections::BTreeSet;
     use std::fs::File;
     use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::process::{Child, Command, Stdio};
     use std::sync::Mutex;
     use std::sync::mpsc::{self, Receiver, Sender};
@@ -291,7 +343,13 @@ mod tests {
 
     /// A mapper that serves on a thread of its own until the end of the test.
     fn serving() -> Target {
-        let listener = tcp::Listener::bind(&"ncacn_ip_tcp:127.0.0.1[0]".parse().unwrap()).unwrap();
+        serving_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same at an address of the loopback.
+    fn serving_at(address: Ipv4Addr) -> Target {
+        let binding = binding(SocketAddrV4::new(address, 0));
+        let listener = tcp::Listener::bind(&binding).unwrap();
         let address = listener.address();
         let listener = Listener::Tcp(listener);
         let (mapper, _) = Mapper::new(MapperSettings::new(Conversation::Windows, 10));
@@ -333,10 +391,8 @@ mod tests {
 
     /// What a probe finds out.
     async fn found(target: Target, timeout: Duration) -> Verdict {
-        match ask(Probe { target, timeout }).await {
-            Ok(verdict) => verdict,
-            Err(error) => verdict(&error.failure),
-        }
+        let found = ask(Probe { target, timeout }, Arc::default()).await;
+        verdict_of(&found)
     }
 
     /// What a probe finds out about a server for tests.
@@ -391,6 +447,33 @@ mod tests {
                 .unwrap();
         });
         assert_eq!(found(reset, GENEROUS).await, Verdict::Dead);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_may_be_anywhere_is_asked_at_this_hosts_other_addresses() {
+        let [elsewhere, nowhere] = [3, 4].map(|last| Ipv4Addr::new(127, 0, 0, last));
+        let port = serving_at(elsewhere).address().port();
+        let addresses = Arc::new(Addresses::fixed(&[nowhere, Ipv4Addr::LOCALHOST, elsewhere]));
+        let found = async |target| {
+            let timeout = GENEROUS;
+            verdict_of(&ask(Probe { target, timeout }, addresses.clone()).await)
+        };
+        let open = Target::of(&tcp(ECHO, port), |_| false).unwrap();
+        assert_eq!(found(open).await, Verdict::Alive);
+        // At 127.0.0.1 alone, it is not.
+        assert_eq!(found(open.address().into()).await, Verdict::Dead);
+    }
+
+    #[test]
+    fn other_addresses_are_asked_once_each_the_loopback_first_and_not_too_many() {
+        let [first, loopback] = ["127.0.0.9", "127.0.0.1"].map(|text| text.parse().unwrap());
+        let listed = (0..20).map(|last| Ipv4Addr::new(10, 0, 0, last));
+        let all: BTreeSet<_> = listed.chain([first, loopback]).collect();
+        let asked = others(SocketAddrV4::new(first, 7), &all);
+        assert_eq!(asked.len(), OTHER_ADDRESSES);
+        assert_eq!(asked[0], SocketAddrV4::new(loopback, 7));
+        assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), asked.len());
+        assert!(asked.iter().all(|address| *address.ip() != first));
     }
 
     #[tokio::test]
@@ -719,7 +802,8 @@ mod tests {
         let runtime = builder.enable_all().build().unwrap();
         let mut times = runtime.block_on(async {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(1000);
-            let connected = Management::connect(&binding(target), ENCODING, deadline).await;
+            let connected =
+                Management::connect(&binding(target.address()), ENCODING, deadline).await;
             let mut management = connected.unwrap();
             let mut times = Vec::new();
             while going() {

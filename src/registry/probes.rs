@@ -8,20 +8,26 @@
 //! probe at a time.
 
 use super::entry::Entry;
+use super::owner::Owner;
 use super::table::EntryId;
 use crate::wire::tower::{ProtocolSequence, Shape, Tower};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 /// An endpoint that can be asked whether a server is there: a TCP port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Target(SocketAddrV4);
+pub struct Target {
+    /// Where it is asked first.
+    address: SocketAddrV4,
+    /// Whether it may be at any address of this host.
+    is_open: bool,
+}
 
 impl Target {
-    /// Where the server of `entry` is asked: at its tower's own address, or on
-    /// the loopback where that is 0.0.0.0.
+    /// Where the server of `entry` is asked: at its tower's own address, or at
+    /// any address of this host where that is 0.0.0.0.
     ///
     /// `may_probe` tells of any other address whether it may be asked.
     ///
@@ -39,32 +45,49 @@ impl Target {
         let port = parts.port().filter(|port| *port != 0);
         let port = port.ok_or(NotProbed::Port)?;
         match parts.address().unwrap_or(Ipv4Addr::UNSPECIFIED) {
-            Ipv4Addr::UNSPECIFIED => Ok(Target::at(Ipv4Addr::LOCALHOST, port)),
-            address if may_probe(address) => Ok(Target::at(address, port)),
+            Ipv4Addr::UNSPECIFIED => Ok(Target::open(entry.owner(), port)),
+            address if may_probe(address) => Ok(SocketAddrV4::new(address, port).into()),
             address => Err(NotProbed::Address(address)),
         }
     }
 
-    /// The port of an address.
-    fn at(address: Ipv4Addr, port: u16) -> Target {
-        Target(SocketAddrV4::new(address, port))
+    /// A port of this host that `owner` has registered.
+    ///
+    /// It is asked first where the owner came from on the loopback, since
+    /// addresses there are in no list of the host's.
+    fn open(owner: Owner, port: u16) -> Target {
+        let first = match owner {
+            Owner::Host(IpAddr::V4(address)) if address.is_loopback() => address,
+            _ => Ipv4Addr::LOCALHOST,
+        };
+        Target {
+            address: SocketAddrV4::new(first, port),
+            is_open: true,
+        }
     }
 
-    /// Where to connect to.
+    /// Where to connect to first.
     pub fn address(self) -> SocketAddrV4 {
-        self.0
+        self.address
+    }
+
+    /// Whether a server that is not there may be at any other address of this
+    /// host.
+    pub fn is_open(self) -> bool {
+        self.is_open
     }
 }
 
 impl From<SocketAddrV4> for Target {
     fn from(address: SocketAddrV4) -> Target {
-        Target(address)
+        let is_open = false;
+        Target { address, is_open }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.0.fmt(f)
+        self.address.fmt(f)
     }
 }
 
@@ -410,7 +433,7 @@ mod tests {
 
     /// A port on the loopback.
     fn port(port: u16) -> Target {
-        Target::at(Ipv4Addr::LOCALHOST, port)
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into()
     }
 
     /// The targets that are due.
@@ -664,10 +687,25 @@ mod tests {
     }
 
     #[test]
-    fn an_open_address_is_asked_on_the_loopback_and_shared() {
-        let open = entry(Uuid::nil(), &tcp_tower(SAMR, 49152));
-        let target = Target::of(&open, |_| false).unwrap();
-        assert_eq!(target, port(49152));
+    fn an_open_address_is_asked_where_its_owner_is_on_the_loopback_and_elsewhere() {
+        let open = |owner| {
+            let open = entry(Uuid::nil(), &tcp_tower(SAMR, 49152)).owned(owner);
+            Target::of(&open, |_| false).unwrap()
+        };
+        let at = |address: &str| Owner::Host(address.parse().unwrap());
+        for (owner, first) in [
+            (Owner::ROOT, "127.0.0.1:49152"),
+            (at("127.0.0.9"), "127.0.0.9:49152"),
+            (at("192.0.2.1"), "127.0.0.1:49152"),
+            (at("::1"), "127.0.0.1:49152"),
+        ] {
+            let target = open(owner);
+            assert_eq!(
+                (target.to_string().as_str(), target.is_open()),
+                (first, true)
+            );
+        }
+        assert!(!port(49152).is_open());
     }
 
     #[test]
