@@ -295,6 +295,17 @@ pub fn started(pid: u32) -> io::Result<Option<u64>> {
     }
 }
 
+/// Whether processes of other users cannot be seen (`/proc` with hidepid), so
+/// that they would look ended.
+///
+/// The first process of all is there as long as there is any.
+///
+/// # Source
+/// proc(5), mount option hidepid.
+pub fn others_are_hidden() -> bool {
+    std::fs::read("/proc/1/stat").is_err()
+}
+
 /// The start in the octets of a `stat` file, unless the process has ended: its
 /// first thread has, and there is no other.
 fn started_of(stat: &[u8]) -> Option<u64> {

@@ -7,6 +7,7 @@ use super::keep::{self, State, Writer};
 use super::lives::Lives;
 use super::log;
 use super::privilege::{Account, PrivilegeError};
+use super::process;
 use super::store::{Restored, StoreError};
 use crate::registry::{self, Entry, Owner, Process, RegistryError, TableLimits};
 use crate::server::{self, Mapper, MapperSettings, Server};
@@ -125,6 +126,7 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
         doubts.iter().for_each(warn_of);
         missing.iter().for_each(|missing| warn!("{missing}"));
         daemon.warn_of_descriptors(descriptors);
+        warn_of_hidden_processes();
         let writer = Writer::start(&daemon.mapper, state)?;
         let _lives = daemon.watch_over(processes)?;
         let ended = daemon.run(listeners, signals).await;
@@ -238,6 +240,17 @@ fn warn_of(doubt: &Mistake) {
         problem,
     } = doubt;
     warn!(file = %path.display(), line, key, "{problem}");
+}
+
+/// Warns when processes of other users cannot be seen.
+fn warn_of_hidden_processes() {
+    if process::others_are_hidden() {
+        warn!(
+            "/proc hides the processes of other users from this daemon: of their groups rules see the primary one alone, they cannot \
+             register with the life of a process, and such entries do not come back at the next start; \
+             mount /proc with gid= a group of the daemon's user, or without hidepid"
+        );
+    }
 }
 
 /// Logs why a configuration is not taken, one event for each mistake.
