@@ -572,7 +572,10 @@ impl Table {
             self.index.insert((key, id));
         }
         let endpoint = entry.endpoint();
-        if self.first_of(&endpoint).is_none() {
+        // One that comes back comes before those that came since.
+        let first = self.first_of(&endpoint);
+        if first.is_none_or(|first| id < first) {
+            first.map(|first| self.index.remove(&(Key::first(entry), first)));
             self.index.insert((Key::first(entry), id));
         }
         self.endpoints.insert((endpoint, id));
@@ -1368,6 +1371,19 @@ mod tests {
         table.register(vec![of(BOB, 1)], false, never).unwrap();
         table.undo(&changes);
         assert_eq!(held(&table), [of(BOB, 1)]);
+    }
+
+    #[test]
+    fn what_is_restored_is_the_first_of_its_endpoint_again() {
+        let mut table = table(&[tcp(ECHO, 1), tcp(SAMR, 1)], 0);
+        let before = all(&table);
+        let first = table.find(&tcp(ECHO, 1));
+        let changes = table.remove_all(first);
+        table.undo(&changes);
+        assert_eq!(all(&table), before);
+        let query = query(Uuid::nil(), SyntaxId::MGMT);
+        let found = table.map(&query, Position::START);
+        assert!(found.map(|(_, entry)| entry).eq([&tcp(ECHO, 1)]));
     }
 
     #[test]
