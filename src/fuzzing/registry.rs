@@ -2,7 +2,8 @@
 
 use super::Choices;
 use crate::registry::{
-    Entry, EntryId, Inquiry, MapQuery, Owner, Position, RegistryError, Table, Versions,
+    Change, Entry, EntryId, Inquiry, Life, MapQuery, Owner, Position, Process, RegistryError,
+    Table, TableLimits, Versions,
 };
 use crate::wire::SyntaxId;
 use crate::wire::ept::InquiryType;
@@ -15,11 +16,13 @@ use uuid::{Uuid, uuid};
 ///
 /// Every lookup and map gives what a walk through the list gives, and a walk
 /// that is interrupted by changes sees each entry once that stays throughout.
+/// What registrants do is told by its changes, touches nobody else's entries,
+/// keeps to the limits, and can be taken back.
 pub fn registry(octets: &[u8]) {
     let mut choices = Choices(octets);
     let limit = choices.of([64, 3, 8]);
     let mut model = Model {
-        table: Table::new(OBJECTS[1], limit),
+        table: Table::within(OBJECTS[1], limits(limit)),
         limit,
         list: Vec::new(),
         walks: Vec::new(),
@@ -81,13 +84,23 @@ struct ModelWalk {
     seen: BTreeSet<EntryId>,
 }
 
+/// What a table of so many entries lets registrants have.
+fn limits(entries: usize) -> TableLimits {
+    TableLimits {
+        entries,
+        per_owner: entries / 2,
+        per_interface: entries / 2 + 1,
+        octets: usize::MAX,
+    }
+}
+
 /// Walks that are open at once, at most.
 const WALKS: usize = 6;
 
 impl Model {
     /// One operation of the list.
     fn operate(&mut self, choices: &mut Choices) {
-        match choices.u8() % 10 {
+        match choices.u8() % 14 {
             INSERT_TOWER => {
                 let [object, annotation] = [choices.u8(), choices.u8()];
                 let length = choices.u16();
@@ -112,6 +125,10 @@ impl Model {
             6 => self.replace(choices),
             7 => self.open_lookup(choices),
             8 => self.open_map(choices),
+            9 => self.register(choices),
+            10 => self.withdraw(choices),
+            11 => self.withdraw_place(choices),
+            12 => self.end_process(choices),
             _ => self.go_on(choices),
         }
     }
@@ -210,6 +227,102 @@ impl Model {
                     self.list.push((id, entry));
                 }
             }
+        }
+    }
+
+    /// A registrant registers some entries.
+    fn register(&mut self, choices: &mut Choices) {
+        let owner = some_registrant(choices);
+        let [how, life] = [choices.u8(), choices.u8()];
+        let life = match life & 3 {
+            0 => Life::Probe,
+            pid => Life::Process(process(pid)),
+        };
+        let entries = (0..=how & 3).map(|_| some_entry(choices).owned(owner).living(life, 0));
+        let entries = entries.collect();
+        let is_exclusive = |interface| how & 8 != 0 && interface == OBJECTS[1];
+        let changes = self.table.register(entries, how & 4 != 0, is_exclusive);
+        self.follow(owner, changes, how & 0x30 == 0x30);
+        self.check_limits();
+    }
+
+    /// A registrant takes out some entries.
+    fn withdraw(&mut self, choices: &mut Choices) {
+        let owner = some_registrant(choices);
+        let how = choices.u8();
+        let named: Vec<Entry> = (0..=how & 1).map(|_| self.entry_like(choices)).collect();
+        let named = named.iter().map(|entry| (entry.object(), entry.tower()));
+        let changes = self.table.withdraw(owner, named);
+        self.follow(owner, changes, how & 0x30 == 0x30);
+    }
+
+    /// A registrant takes out an endpoint.
+    fn withdraw_place(&mut self, choices: &mut Choices) {
+        let owner = some_registrant(choices);
+        let how = choices.u8();
+        let like = self.entry_like(choices);
+        let object = (how & 1 == 0).then_some(like.object());
+        let changes = self.table.withdraw_place(owner, object, &like);
+        self.follow(owner, changes, how & 0x30 == 0x30);
+    }
+
+    /// A process ends.
+    fn end_process(&mut self, choices: &mut Choices) {
+        let process = process(choices.u8() & 3);
+        let changes = self.table.end_process(process);
+        self.follow(Owner::ROOT, Ok(changes), false);
+        assert!(!self.table.has_process(process));
+    }
+
+    /// The list follows what `owner` has changed, unless that is taken back.
+    fn follow(
+        &mut self,
+        owner: Owner,
+        changes: Result<Vec<Change>, RegistryError>,
+        is_undone: bool,
+    ) {
+        let Ok(changes) = changes else {
+            return;
+        };
+        let mut undone = self.table.clone();
+        undone.undo(&changes);
+        let list = self.list.iter().map(|(id, entry)| (*id, entry));
+        assert!(undone.iter().eq(list), "not as it was before {changes:?}");
+        for change in &changes {
+            if let Change::Removed(id, before) | Change::Renewed { id, before, .. } = change {
+                assert!(owner.may_change(before.owner()), "{owner}: {change:?}");
+                self.forget(*id);
+            }
+        }
+        if is_undone {
+            self.table = undone;
+            return;
+        }
+        for change in changes {
+            let Some((id, left)) = change.left() else {
+                continue;
+            };
+            self.list.retain(|(there, _)| *there != id);
+            let place = self.list.partition_point(|(there, _)| *there < id);
+            let left = left.map(|entry| (id, entry.clone()));
+            self.list.splice(place..place, left);
+        }
+    }
+
+    /// Nobody has more than the limits allow; root may take over more.
+    fn check_limits(&self) {
+        let limits = limits(self.limit);
+        let registered = || {
+            let entries = self.list.iter().map(|(_, entry)| entry);
+            entries.filter(|entry| entry.owner().is_registrant())
+        };
+        for entry in registered() {
+            let of_owner = registered().filter(|other| other.owner() == entry.owner());
+            let is_root = entry.owner() == Owner::ROOT;
+            assert!(is_root || of_owner.count() <= limits.per_owner);
+            let interface = entry.interface().uuid;
+            let of_interface = registered().filter(|other| other.interface().uuid == interface);
+            assert!(of_interface.count() <= limits.per_interface);
         }
     }
 
@@ -400,6 +513,18 @@ pub(super) fn some_entry(choices: &mut Choices) -> Entry {
     };
     let tower = tower_of(interface, syntax, lower);
     Entry::new(object, tower.octets(), &[b'a' + (low >> 6)], owner).expect("a good entry")
+}
+
+/// Somebody who registers.
+fn some_registrant(choices: &mut Choices) -> Owner {
+    let host = Owner::Host(Ipv4Addr::LOCALHOST.into());
+    choices.of([Owner::User(1000), Owner::ROOT, Owner::User(1001), host])
+}
+
+/// One of few processes.
+fn process(pid: u8) -> Process {
+    let pid = pid.into();
+    Process { pid, started: 1 }
 }
 
 /// A tower of RPC over connections with `lower` below floor 3.
