@@ -4,9 +4,10 @@
 //! under way keep to the promise. That limits strike just where a count of the list says so shows that
 //! the table's own counts are right.
 
-use super::{Ask, Model, Registration, Walk, ask, registration};
+use super::{Ask, Model, Registration, Walk, ask, ask_table, registration};
 use epmapper::registry::{
-    Change, Entry, EntryId, Lease, Life, Owner, Process, RegistryError, Table, TableLimits,
+    Change, Entry, EntryId, Lease, Life, Owner, Position, Process, RegistryError, Table,
+    TableLimits,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,11 +21,14 @@ const LIMITS: TableLimits = TableLimits {
     entries: 20,
     per_owner: 7,
     per_interface: 9,
-    octets: usize::MAX,
+    octets: 100,
 };
 
 /// What a call comes to: a list, or why not.
-type Outcome = Result<Vec<(EntryId, Registration)>, RegistryError>;
+type Outcome = Result<List, RegistryError>;
+
+/// Entries with their numbers, as the list has them.
+type List = Vec<(EntryId, Registration)>;
 
 /// What happens.
 #[derive(Clone, Debug)]
@@ -198,7 +202,7 @@ struct World {
     /// What the changes say.
     stored: BTreeMap<EntryId, Entry>,
     /// Changes that may still be taken back, and the list before each.
-    unwritten: Vec<(Vec<Change>, Vec<(EntryId, Registration)>)>,
+    unwritten: Vec<(Vec<Change>, List)>,
 }
 
 impl World {
@@ -238,7 +242,11 @@ impl World {
             }
             Event::Replace(owner, wanted) => self.replace(owner, wanted),
             Event::Undo(count) => self.undo(count),
-            Event::Begin(ask) => self.walks.push(Walk::new(&self.model, ask)),
+            Event::Begin(ask) => {
+                let found = ask_table(&self.table, &ask, Position::START).into_iter();
+                assert!(found.map(|(_, id)| id).eq(self.model.find(&ask)));
+                self.walks.push(Walk::new(&self.model, ask));
+            }
             Event::Turn {
                 walk,
                 size,
