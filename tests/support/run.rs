@@ -127,6 +127,15 @@ impl Run {
             .collect()
     }
 
+    /// How many of its descriptors are of a kind, as `/proc` names it.
+    pub fn descriptors(&self, kind: &str) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let named = open.filter_map(|open| open.ok()?.path().read_link().ok());
+        named
+            .filter(|name| name.to_string_lossy().contains(kind))
+            .count()
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();
