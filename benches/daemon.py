@@ -31,13 +31,23 @@ MAP = bytes.fromhex(
 LSARPC = "12345778-1234-abcd-ef00-0123456789ab"
 
 
-def build(given=None):
-    """The daemon that is given, or one that is built for release."""
+def build(given=None, name="epmapperd"):
+    """The program that is given, or one that is built for release."""
     if given is not None:
         return given
-    cargo = ["cargo", "build", "--release", "--locked", "--bin", "epmapperd"]
+    cargo = ["cargo", "build", "--release", "--locked", "--bin", name]
     subprocess.run(cargo, cwd=ROOT, check=True)
-    return target() / "release/epmapperd"
+    return target() / "release" / name
+
+
+def build_limit():
+    """The null server with its client, built."""
+    limit = target() / "bench-limit"
+    source = ROOT / "benches/null-server/limit.c"
+    subprocess.run(
+        ["cc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", limit, source], check=True
+    )
+    return limit
 
 
 def target():
@@ -86,12 +96,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(daemon, entries, core=None):
-    """A daemon with these entries, on a port that the system chooses."""
+def running(daemon, entries, core=None, state="none", address=ADDRESS, listen=()):
+    """A daemon with these parts of a configuration, on a port that the system chooses."""
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "epmapperd.toml")
         config.write_text("\n".join(['log_level = "warn"', *entries]))
-        command = [daemon, "--config", config, "--state", "none", "--listen", f"ncacn_ip_tcp:{ADDRESS}[0]"]
+        command = [daemon, "--config", config, "--state", state, "--listen", f"ncacn_ip_tcp:{address}[0]"]
+        for binding in listen:
+            command += ["--listen", binding]
         if core is not None:
             command = ["taskset", "-c", str(core), *command]
         server = Running(command)
