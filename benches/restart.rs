@@ -127,7 +127,7 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("epmapper-restart-{}", std::process::id()));
     std::fs::create_dir(&folder).expect("a folder");
     let config = folder.join("epmapperd.toml");
-    let rules = "[[register]]\nnetworks = [\"127.0.0.1\"]\n[limits]\nchanges_per_second = 100000000\n\
+    let rules = "[[register]]\nnetworks = [\"127.0.0.1\"]\n[limits]\nchanges_per_second = 100000000\nentries_per_owner = 1000000\nentries_per_interface = 1000000\n\
         [probe]\ninterval = \"1h\"\nat_once = 1\n";
     std::fs::write(&config, rules).expect("a config");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -303,6 +303,7 @@ mod tests {
     use super::*;
     use crate::client::fake::{Answer, Fake, response};
     use crate::client::{Attempt, Peer, Step};
+    use crate::registry::Owner;
     use crate::registry::samples::{ECHO, tcp};
     use crate::registry::{EntryId, ProbeSettings, Probes, Table};
     use crate::server::{self, Limits, Mapper, MapperSettings, Server};
@@ -617,7 +618,7 @@ mod tests {
         /// Has a target probed.
         fn add(&self, id: EntryId, target: Target) {
             let mut probes = self.probes.lock().unwrap();
-            probes.add(Instant::now(), id, target);
+            probes.add(Instant::now(), id, Owner::ROOT, target);
             drop(probes);
             self.changed.notify_one();
         }
@@ -649,6 +650,7 @@ mod tests {
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             failures: 2,
+            at_once: usize::MAX,
         }
     }
 

@@ -35,9 +35,9 @@ const GRACE: Duration = Duration::from_secs(4);
 /// streams, the runtimes', the store's.
 const OTHER_DESCRIPTORS: u64 = 64;
 
-/// Processes that are watched by a descriptor; others are looked at once a
-/// second.
-const WATCHED_PROCESSES: usize = 1024;
+/// Processes that are watched by a descriptor, at most, and at most one for so
+/// many descriptors; others are looked at once a second.
+const WATCHED_PROCESSES: (u64, u64) = (1024, 8);
 
 /// What people read of the mapper's own entries.
 const OWN_ANNOTATION: &[u8] = b"Endpoint mapper";
@@ -128,7 +128,7 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
         daemon.warn_of_descriptors(descriptors);
         warn_of_hidden_processes();
         let writer = Writer::start(&daemon.mapper, state)?;
-        let _lives = daemon.watch_over(processes)?;
+        let _lives = daemon.watch_over(processes, descriptors)?;
         let ended = daemon.run(listeners, signals).await;
         writer.end().await;
         ended
@@ -194,6 +194,12 @@ fn own_entries(listeners: &[Listener]) -> Result<Vec<Entry>, StartError> {
     Ok(entries)
 }
 
+/// How many processes are watched by a descriptor where there are so many.
+fn watched_processes(descriptors: Option<u64>) -> u64 {
+    let (most, share) = WATCHED_PROCESSES;
+    descriptors.map_or(most, |count| most.min(count / share))
+}
+
 /// What a mapper needs to know of the configuration.
 fn mapper_settings(config: &Config) -> MapperSettings {
     let addresses = Addresses::new();
@@ -214,6 +220,7 @@ fn mapper_settings(config: &Config) -> MapperSettings {
             interval: probe.interval,
             timeout: probe.timeout,
             failures: u32::try_from(probe.failures).unwrap_or(u32::MAX),
+            at_once: probe.at_once,
         },
         probes_foreign: probe.foreign,
         leases: limits.shortest_lease..=limits.longest_lease,
@@ -372,9 +379,10 @@ impl Daemon {
 
     /// Watches over the lives of entries, for as long as what it returns is
     /// there.
-    fn watch_over(&self, processes: Told) -> io::Result<Lives> {
+    fn watch_over(&self, processes: Told, descriptors: Option<u64>) -> io::Result<Lives> {
         let at_once = self.config.probe.at_once;
-        Lives::start(&self.mapper, processes, WATCHED_PROCESSES, at_once)
+        let watched = usize::try_from(watched_processes(descriptors)).unwrap_or(usize::MAX);
+        Lives::start(&self.mapper, processes, watched, at_once)
     }
 
     /// Serves until a signal ends it.
@@ -486,7 +494,8 @@ impl Daemon {
     /// Warns when the system allows fewer files than connections are allowed.
     fn warn_of_descriptors(&self, descriptors: Option<u64>) {
         let connections = self.config.limits.connections;
-        let others = OTHER_DESCRIPTORS + (WATCHED_PROCESSES + self.config.probe.at_once) as u64;
+        let probes = self.config.probe.at_once as u64;
+        let others = OTHER_DESCRIPTORS + probes + watched_processes(descriptors);
         let most = descriptors.map_or(u64::MAX, |count| count.saturating_sub(others));
         if (connections as u64) > most {
             warn!(

@@ -124,6 +124,8 @@ pub struct ProbeSettings {
     /// Failures in a row after which a server is dead; at least 1, and at most
     /// as many as an interval has tenths of a second.
     pub failures: u32,
+    /// Servers that are asked at the same time.
+    pub at_once: usize,
 }
 
 impl Default for ProbeSettings {
@@ -132,6 +134,7 @@ impl Default for ProbeSettings {
             interval: Duration::from_secs(60),
             timeout: Duration::from_secs(5),
             failures: 3,
+            at_once: 256,
         }
     }
 }
@@ -141,6 +144,11 @@ impl Default for ProbeSettings {
 const SHORTEST: Duration = Duration::from_millis(100);
 
 impl ProbeSettings {
+    /// How many of one owner's servers are asked at the same time.
+    fn share(&self) -> usize {
+        (self.at_once - self.at_once / 4).max(1)
+    }
+
     /// Failures in a row after which a server is dead, within what there is
     /// time for.
     fn failures(&self) -> u32 {
@@ -200,6 +208,8 @@ pub struct ProbeState {
 /// A target and whose it is.
 #[derive(Debug)]
 struct Watched {
+    /// Whose entry made it one: in whose lane it is.
+    owner: Owner,
     /// The entries at it; none while a probe is under way for those that left.
     entries: BTreeSet<EntryId>,
     /// When a probe last told something.
@@ -234,8 +244,17 @@ pub struct Probes {
     targets: BTreeMap<Target, Watched>,
     /// Where each entry is probed.
     entries: BTreeMap<EntryId, Target>,
-    /// The targets that no probe is under way for, by the time they are due.
+    /// The targets of each owner.
+    lanes: BTreeMap<Owner, Lane>,
+}
+
+/// One owner's targets: others' are not kept waiting by them.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Those that no probe is under way for, by the time they are due.
     queue: BTreeSet<(Instant, Target)>,
+    /// Probes under way.
+    running: usize,
 }
 
 impl Probes {
@@ -245,7 +264,7 @@ impl Probes {
             settings,
             targets: BTreeMap::new(),
             entries: BTreeMap::new(),
-            queue: BTreeSet::new(),
+            lanes: BTreeMap::new(),
         }
     }
 
@@ -255,15 +274,17 @@ impl Probes {
     /// # Source
     /// The DCE reference clears the failures of an entry that is registered
     /// again.
-    pub fn add(&mut self, now: Instant, id: EntryId, target: Target) {
+    pub fn add(&mut self, now: Instant, id: EntryId, owner: Owner, target: Target) {
         if self.entries.get(&id).is_some_and(|old| *old != target) {
             self.remove(id);
         }
         self.entries.insert(id, target);
-        let queue = &mut self.queue;
+        let lanes = &mut self.lanes;
         let watched = self.targets.entry(target).or_insert_with(|| {
-            queue.insert((now, target));
+            let lane = lanes.entry(owner).or_default();
+            lane.queue.insert((now, target));
             Watched {
+                owner,
                 entries: BTreeSet::new(),
                 last: None,
                 failures: 0,
@@ -293,15 +314,17 @@ impl Probes {
         }
     }
 
-    /// The probes that are due, the longest due first and at most `most`; from
-    /// now on they are under way, until `answered` is told of each.
+    /// The probes that are due, at most `most`: in turn of the owner that has
+    /// the fewest under way, the longest due of each first. From now on they are
+    /// under way, until `answered` is told of each.
+    ///
+    /// One owner has three quarters of all places at most: whoever registers
+    /// many servers that say nothing does not keep others' from being asked.
     pub fn due(&mut self, now: Instant, most: usize) -> Vec<Probe> {
         let mut probes = Vec::new();
         while probes.len() < most
-            && let Some(&(due, target)) = self.queue.first()
-            && due <= now
+            && let Some(target) = self.take_due(now)
         {
-            self.queue.pop_first();
             let Some(watched) = self.targets.get_mut(&target) else {
                 continue;
             };
@@ -315,6 +338,20 @@ impl Probes {
         probes
     }
 
+    /// The next target that is due, out of its lane.
+    fn take_due(&mut self, now: Instant) -> Option<Target> {
+        let share = self.settings.share();
+        let lanes = self.lanes.values_mut();
+        let due = lanes.filter(|lane| {
+            let first = lane.queue.first();
+            lane.running < share && first.is_some_and(|(due, _)| *due <= now)
+        });
+        let lane = due.min_by_key(|lane| lane.running)?;
+        let (_, target) = lane.queue.pop_first()?;
+        lane.running += 1;
+        Some(target)
+    }
+
     /// Takes what a probe has found; gives the entries that are dead now, which
     /// are probed no longer.
     pub fn answered(&mut self, now: Instant, target: Target, verdict: Verdict) -> Vec<EntryId> {
@@ -324,6 +361,7 @@ impl Probes {
         let Turn::Running { since, overtaken } = watched.turn else {
             return Vec::new();
         };
+        let owner = watched.owner;
         let next = match verdict {
             Verdict::Alive => {
                 watched.last = Some(now);
@@ -339,16 +377,24 @@ impl Probes {
             Verdict::Unknown => now + self.settings.again(),
         };
         let is_dead = watched.failures >= self.settings.failures();
-        if is_dead || watched.entries.is_empty() {
-            return self.bury(target);
+        let is_over = is_dead || watched.entries.is_empty();
+        let mut dead = Vec::new();
+        if is_over {
+            dead = self.bury(target);
+        } else {
+            self.queue_at(next.max(now), target);
         }
-        self.queue_at(next.max(now), target);
-        Vec::new()
+        self.change_lane(owner, |lane| lane.running = lane.running.saturating_sub(1));
+        dead
     }
 
     /// When the next probe is due; `None` while there is none to wait for.
     pub fn next_due(&self) -> Option<Instant> {
-        self.queue.first().map(|(due, _)| *due)
+        let share = self.settings.share();
+        // An owner that has all its places waits for one of them.
+        let lanes = self.lanes.values().filter(|lane| lane.running < share);
+        let due = lanes.filter_map(|lane| lane.queue.first());
+        due.map(|(due, _)| *due).min()
     }
 
     /// How many targets there are.
@@ -376,20 +422,35 @@ impl Probes {
         let Some(watched) = self.targets.get_mut(&target) else {
             return;
         };
-        if let Turn::Due(before) = watched.turn {
-            self.queue.remove(&(before, target));
+        let before = std::mem::replace(&mut watched.turn, Turn::Due(due));
+        let owner = watched.owner;
+        self.change_lane(owner, |lane| {
+            if let Turn::Due(before) = before {
+                lane.queue.remove(&(before, target));
+            }
+            lane.queue.insert((due, target));
+        });
+    }
+
+    /// Changes an owner's lane; one without targets is not kept.
+    fn change_lane(&mut self, owner: Owner, change: impl FnOnce(&mut Lane)) {
+        let lane = self.lanes.entry(owner).or_default();
+        change(lane);
+        if lane.queue.is_empty() && lane.running == 0 {
+            self.lanes.remove(&owner);
         }
-        watched.turn = Turn::Due(due);
-        self.queue.insert((due, target));
     }
 
     /// Drops a target without entries. One with a probe under way stays until
     /// that has ended: whoever registers there meanwhile is not judged by it.
     fn forget(&mut self, target: Target) {
-        let turn = self.targets.get(&target).map(|watched| watched.turn);
-        if let Some(Turn::Due(due)) = turn {
-            self.queue.remove(&(due, target));
+        let watched = self.targets.get(&target);
+        let turn = watched.map(|watched| (watched.owner, watched.turn));
+        if let Some((owner, Turn::Due(due))) = turn {
             self.targets.remove(&target);
+            self.change_lane(owner, |lane| {
+                lane.queue.remove(&(due, target));
+            });
         }
     }
 
@@ -413,6 +474,7 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
+    const OWNER: Owner = Owner::User(7);
     const INTERVAL: Duration = Duration::from_secs(60);
 
     /// The settings with that many failures, the longest timeout that may be.
@@ -421,6 +483,7 @@ mod tests {
             interval: INTERVAL,
             timeout: INTERVAL,
             failures,
+            at_once: usize::MAX,
         }
     }
 
@@ -448,7 +511,7 @@ mod tests {
     fn death(settings: ProbeSettings, start: Instant, alive_until: Instant, part: f64) -> Instant {
         let mut probes = Probes::new(settings);
         let id = ids(1)[0];
-        probes.add(start, id, port(1));
+        probes.add(start, id, OWNER, port(1));
         let mut now = start;
         loop {
             now = now.max(probes.next_due().unwrap());
@@ -501,7 +564,7 @@ mod tests {
         let now = Instant::now();
         let settings = longest(u32::MAX);
         let mut probes = Probes::new(settings);
-        probes.add(now, ids(1)[0], port(1));
+        probes.add(now, ids(1)[0], OWNER, port(1));
         assert_eq!(due(&mut probes, now), [port(1)]);
         probes.answered(now, port(1), Verdict::Dead);
         let next = now + SHORTEST;
@@ -520,7 +583,7 @@ mod tests {
     fn a_server_that_answers_is_asked_once_an_interval() {
         let start = Instant::now();
         let mut probes = Probes::new(ProbeSettings::default());
-        probes.add(start, ids(1)[0], port(1));
+        probes.add(start, ids(1)[0], OWNER, port(1));
         for round in 0..10 {
             let now = start + INTERVAL * round;
             assert_eq!(probes.next_due(), Some(now));
@@ -536,9 +599,9 @@ mod tests {
         let now = Instant::now();
         let mut probes = Probes::new(longest(1));
         let ids = ids(3);
-        probes.add(now, ids[0], port(1));
-        probes.add(now, ids[1], port(1));
-        probes.add(now, ids[2], port(2));
+        probes.add(now, ids[0], OWNER, port(1));
+        probes.add(now, ids[1], OWNER, port(1));
+        probes.add(now, ids[2], OWNER, port(2));
         assert_eq!(due(&mut probes, now), [port(1), port(2)]);
         assert_eq!(probes.answered(now, port(2), Verdict::Alive), []);
         assert_eq!(probes.answered(now, port(1), Verdict::Dead), ids[..2]);
@@ -551,7 +614,7 @@ mod tests {
         let mut now = Instant::now();
         let mut probes = Probes::new(longest(3));
         let id = ids(1)[0];
-        probes.add(now, id, port(1));
+        probes.add(now, id, OWNER, port(1));
         use Verdict::{Alive, Dead};
         for (verdict, failures) in [(Dead, 1), (Dead, 2), (Alive, 0), (Dead, 1), (Dead, 2)] {
             now = probes.next_due().unwrap();
@@ -572,12 +635,12 @@ mod tests {
         let start = Instant::now();
         let mut probes = Probes::new(longest(2));
         let ids = ids(2);
-        probes.add(start, ids[0], port(1));
+        probes.add(start, ids[0], OWNER, port(1));
         assert_eq!(due(&mut probes, start), [port(1)]);
         assert_eq!(probes.answered(start, port(1), Verdict::Dead), []);
         let later = start + Duration::from_secs(1);
         assert_eq!(due(&mut probes, later), []);
-        probes.add(later, ids[1], port(1));
+        probes.add(later, ids[1], OWNER, port(1));
         assert_eq!(probes.state(ids[0]).unwrap().failures, 0);
         assert_eq!(due(&mut probes, later), [port(1)]);
         assert_eq!(probes.answered(later, port(1), Verdict::Dead), []);
@@ -590,10 +653,10 @@ mod tests {
         let start = Instant::now();
         let mut probes = Probes::new(longest(2));
         let id = ids(1)[0];
-        probes.add(start, id, port(1));
+        probes.add(start, id, OWNER, port(1));
         assert_eq!(due(&mut probes, start), [port(1)]);
         probes.answered(start, port(1), Verdict::Alive);
-        probes.add(start + INTERVAL / 2, id, port(1));
+        probes.add(start + INTERVAL / 2, id, OWNER, port(1));
         assert_eq!(probes.next_due(), Some(start + INTERVAL));
     }
 
@@ -602,12 +665,12 @@ mod tests {
         let start = Instant::now();
         let mut probes = Probes::new(longest(1));
         let ids = ids(2);
-        probes.add(start, ids[0], port(1));
+        probes.add(start, ids[0], OWNER, port(1));
         assert_eq!(due(&mut probes, start), [port(1)]);
         let later = start + Duration::from_secs(5);
         // The old server's entry goes, the new server's comes.
         probes.remove(ids[0]);
-        probes.add(later, ids[1], port(1));
+        probes.add(later, ids[1], OWNER, port(1));
         assert_eq!(due(&mut probes, later), []);
         assert_eq!(probes.answered(later, port(1), Verdict::Dead), []);
         assert_eq!(due(&mut probes, later), [port(1)]);
@@ -619,7 +682,7 @@ mod tests {
         let start = Instant::now();
         let mut probes = Probes::new(longest(2));
         let id = ids(1)[0];
-        probes.add(start, id, port(1));
+        probes.add(start, id, OWNER, port(1));
         let mut now = start;
         for _ in 0..10 {
             assert_eq!(due(&mut probes, now), [port(1)]);
@@ -635,8 +698,8 @@ mod tests {
         let now = Instant::now();
         let mut probes = Probes::new(longest(1));
         let ids = ids(2);
-        probes.add(now, ids[0], port(1));
-        probes.add(now, ids[1], port(2));
+        probes.add(now, ids[0], OWNER, port(1));
+        probes.add(now, ids[1], OWNER, port(2));
         probes.remove(ids[0]);
         assert_eq!(due(&mut probes, now), [port(2)]);
         probes.remove(ids[1]);
@@ -650,8 +713,8 @@ mod tests {
         let now = Instant::now();
         let mut probes = Probes::new(longest(1));
         let id = ids(1)[0];
-        probes.add(now, id, port(1));
-        probes.add(now, id, port(2));
+        probes.add(now, id, OWNER, port(1));
+        probes.add(now, id, OWNER, port(2));
         assert_eq!(due(&mut probes, now), [port(2)]);
     }
 
@@ -661,7 +724,7 @@ mod tests {
         let mut probes = Probes::new(longest(1));
         for (number, id) in (0u16..).zip(ids(100)) {
             let due = start + Duration::from_secs(u64::from(100 - number));
-            probes.add(due, id, port(number));
+            probes.add(due, id, OWNER, port(number));
         }
         let late = start + INTERVAL * 10;
         let first = probes.due(late, 30);
@@ -709,6 +772,33 @@ mod tests {
     }
 
     #[test]
+    fn one_owner_with_many_silent_servers_leaves_places_to_others() {
+        let settings = ProbeSettings {
+            at_once: 8,
+            ..ProbeSettings::default()
+        };
+        let (mut probes, now) = (Probes::new(settings), Instant::now());
+        let ids = ids(21);
+        let (many, last) = ids.split_at(20);
+        for (id, number) in many.iter().zip(1..) {
+            probes.add(now, *id, OWNER, port(number));
+        }
+        let first = probes.due(now, 8);
+        assert_eq!(first.len(), 6, "three quarters");
+        assert_eq!(probes.next_due(), None, "it waits for its own");
+        assert_eq!(probes.due(now, 2), []);
+        probes.add(now, last[0], Owner::User(8), port(99));
+        assert_eq!(probes.next_due(), Some(now));
+        let other = probes.due(now, 2);
+        assert_eq!(
+            other.iter().map(|probe| probe.target).collect::<Vec<_>>(),
+            [port(99)]
+        );
+        probes.answered(now, first[0].target, Verdict::Alive);
+        assert_eq!(probes.due(now, 2).len(), 1);
+    }
+
+    #[test]
     fn what_cannot_be_asked_has_its_reason() {
         let why = |entry: &Entry| Target::of(entry, |_| true).unwrap_err();
         assert_eq!(why(&tcp(ECHO, 0)), NotProbed::Port);
@@ -753,7 +843,8 @@ mod tests {
     /// for ever.
     fn assert_whole(probes: &Probes, under_way: &[Target]) {
         for (target, watched) in &probes.targets {
-            let queued = probes.queue.iter().filter(|(_, it)| it == target);
+            let queued = probes.lanes.values().flat_map(|lane| &lane.queue);
+            let queued = queued.filter(|(_, it)| it == target);
             let queued: Vec<_> = queued.map(|(due, _)| *due).collect();
             match watched.turn {
                 Turn::Due(due) => {
@@ -770,7 +861,10 @@ mod tests {
         }
         let entries = probes.targets.values().map(|it| it.entries.len());
         assert_eq!(entries.sum::<usize>(), probes.entries.len());
-        assert!(probes.queue.len() <= probes.targets.len());
+        let queued = probes.lanes.values().map(|lane| lane.queue.len());
+        assert!(queued.sum::<usize>() <= probes.targets.len());
+        let running = probes.lanes.values().map(|lane| lane.running);
+        assert_eq!(running.sum::<usize>(), under_way.len());
     }
 
     proptest! {
@@ -784,7 +878,7 @@ mod tests {
             let mut under_way: Vec<Target> = Vec::new();
             for event in events {
                 match event {
-                    Event::Add(id, at) => probes.add(now, ids[id], port(at)),
+                    Event::Add(id, at) => probes.add(now, ids[id], OWNER, port(at)),
                     Event::Remove(id) => probes.remove(ids[id]),
                     Event::Take(most) => {
                         let taken = probes.due(now, most);

@@ -373,16 +373,24 @@ impl Table {
 
     /// Takes out every entry of a process.
     pub fn end_process(&mut self, process: Process) -> Vec<Change> {
-        let found = self.candidates(Key::Process(process), EntryId::START);
-        let found: Vec<_> = found.map(|(id, _)| id).collect();
-        self.remove_all(found)
+        self.remove_all(self.of_process(process))
     }
 
     /// Takes out every entry of a lease.
     pub fn end_lease(&mut self, lease: Uuid) -> Vec<Change> {
+        self.remove_all(self.of_lease(lease))
+    }
+
+    /// Every entry of a process, in insertion order.
+    pub fn of_process(&self, process: Process) -> Vec<EntryId> {
+        let found = self.candidates(Key::Process(process), EntryId::START);
+        found.map(|(id, _)| id).collect()
+    }
+
+    /// Every entry of a lease, in insertion order.
+    pub fn of_lease(&self, lease: Uuid) -> Vec<EntryId> {
         let found = self.candidates(Key::Lease(lease), EntryId::START);
-        let found: Vec<_> = found.map(|(id, _)| id).collect();
-        self.remove_all(found)
+        found.map(|(id, _)| id).collect()
     }
 
     /// Whether any entry has the life of this process.

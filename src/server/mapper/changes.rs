@@ -22,6 +22,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
+/// Entries that are taken out while lookups wait: a millisecond or two.
+const PIECE: usize = 256;
+
 /// What a caller asks for, once it is found to be in order.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -33,6 +36,17 @@ pub(super) struct Asked {
     pub(super) now: Instant,
     /// What for.
     pub(super) wish: Wish,
+}
+
+impl Asked {
+    /// How many entries it takes out without naming each.
+    fn takes_out(&self, table: &Table) -> usize {
+        match (&self.wish, self.by.process) {
+            (Wish::Release(lease), _) => table.of_lease(*lease).len(),
+            (Wish::Leave, Some(process)) => table.of_process(process).len(),
+            _ => 0,
+        }
+    }
 }
 
 /// What for.
@@ -153,17 +167,19 @@ impl Mapper {
 
     /// Makes a change, and answers once it is written.
     ///
-    /// Who else holds the book holds it for long only when it reads a large
-    /// configuration again: then the change waits aside.
+    /// Who else holds the book may hold it for long, as when it reads a large
+    /// configuration again: then the change waits aside. So does one that may
+    /// take out many entries.
     pub(super) fn submit(
         self: &Arc<Self>,
         asked: Asked,
         respond: impl FnOnce(Result<Granted, RegistryError>) -> Reply + Send + 'static,
     ) -> Outcome {
+        let is_long = self.read(|table| asked.takes_out(table)) > PIECE;
         match self.book.try_lock() {
-            Ok(mut book) => self.make(&mut book, asked, respond),
+            Ok(mut book) if !is_long => self.make(&mut book, asked, respond),
             Err(TryLockError::Poisoned(book)) => self.make(&mut book.into_inner(), asked, respond),
-            Err(TryLockError::WouldBlock) => {
+            Ok(_) | Err(TryLockError::WouldBlock) => {
                 let mapper = self.clone();
                 let made = move || mapper.make(&mut lock(&mapper.book), asked, respond);
                 Outcome::Later(Box::pin(async move {
@@ -279,11 +295,14 @@ impl Mapper {
             Wish::Release(id) => {
                 let found = book.leases.find(owner, *id);
                 let (_, lease) = found.ok_or(RegistryError::NoLease)?;
-                (Some(lease), self.write(|table| table.end_lease(*id)))
+                (
+                    Some(lease),
+                    self.remove(self.read(|table| table.of_lease(*id))),
+                )
             }
             Wish::Leave => {
                 let process = by.process.ok_or(RegistryError::NoProcess)?;
-                let changes = self.write(|table| table.end_process(process));
+                let changes = self.remove(self.read(|table| table.of_process(process)));
                 if changes.is_empty() {
                     return Err(RegistryError::NotRegistered);
                 }
@@ -296,7 +315,7 @@ impl Mapper {
     /// Takes entries out whose process has ended.
     pub fn end_process(&self, process: Process) {
         let mut book = lock(&self.book);
-        let changes = self.write(|table| table.end_process(process));
+        let changes = self.remove(self.read(|table| table.of_process(process)));
         self.ended(&mut book, End::Process, changes);
     }
 
@@ -304,10 +323,19 @@ impl Mapper {
     pub fn end_leases(&self, now: Instant) {
         let mut book = lock(&self.book);
         for lease in book.leases.over(now) {
-            let mut changes = self.write(|table| table.end_lease(lease));
+            let mut changes = self.remove(self.read(|table| table.of_lease(lease)));
             changes.push(Change::Unleased(lease));
             self.ended(&mut book, End::Lease, changes);
         }
+    }
+
+    /// Takes entries out with the book in hand, so that nobody else changes
+    /// any, and some at a time, so that lookups go on between.
+    fn remove(&self, ids: Vec<EntryId>) -> Vec<Change> {
+        let pieces = ids.chunks(PIECE);
+        let remove =
+            |piece: &[EntryId]| self.write(|table| table.remove_all(piece.iter().copied()));
+        pieces.flat_map(remove).collect()
     }
 
     /// When the next lease is over.
@@ -334,7 +362,7 @@ impl Mapper {
         if dead.is_empty() {
             return;
         }
-        let changes = self.write(|table| table.remove_all(dead));
+        let changes = self.remove(dead);
         self.ended(&mut book, End::Unanswered, changes);
     }
 
@@ -479,7 +507,7 @@ impl Mapper {
     fn probe(&self, book: &mut Book, id: EntryId, entry: &Entry) {
         match self.target(entry) {
             Ok(target) => {
-                book.probes.add(Instant::now(), id, target);
+                book.probes.add(Instant::now(), id, entry.owner(), target);
                 self.probes_changed.notify_one();
             }
             Err(_) => book.probes.remove(id),
