@@ -18,9 +18,10 @@ mod skip;
 
 use daemon::DEADLINE;
 use epmapper::client::control::Lifetime;
+use epmapper::client::{Encoding, Mapper};
 use epmapper::wire::control::{NotProbed, ProbeState};
 use epmapper::wire::tower::ProtocolSequence;
-use living::{Caller, ECHO, Held, Home, PAUSE, await_that, bound, server};
+use living::{Caller, ECHO, ECHO_ENTRIES, Held, Home, PAUSE, await_that, bound, server};
 use nix::sys::signal::Signal;
 use run::{ANY_PORT, Run};
 use std::fs;
@@ -30,6 +31,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use tokio::runtime::Builder;
 
 /// A second, which is what most tests wait for something.
 const SECOND: Duration = Duration::from_secs(1);
@@ -451,31 +453,21 @@ struct Served {
 
 /// Looks up and maps until it is told to stop; every call must be answered.
 fn be_served(run: &Run, stop: &AtomicBool) -> Served {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let address = run.address();
     let binding = format!("ncacn_ip_tcp:{}[{}]", address.ip(), address.port());
     let binding = binding.parse().unwrap();
     let deadline = tokio::time::Instant::now() + DEADLINE;
-    let encoding = epmapper::client::Encoding::Any;
-    let interface = (ECHO, epmapper::wire::ept::VersionOption::EXACT);
-    let query = epmapper::client::ept::LookupQuery {
-        interface: Some(interface),
-        object: None,
-    };
     runtime.block_on(async {
-        let mut mapper = epmapper::client::Mapper::connect(&binding, encoding, deadline)
-            .await
-            .unwrap();
+        let mapper = Mapper::connect(&binding, Encoding::Any, deadline).await;
+        let mut mapper = mapper.unwrap();
         let mut served = Served::default();
         while !stop.load(Ordering::Relaxed) {
             let begun = Instant::now();
             let tcp = ProtocolSequence::NcacnIpTcp;
             assert!(!mapper.map(ECHO, tcp, None).await.unwrap().is_empty());
             served.maps += 1;
-            assert!(!mapper.lookup(&query).await.unwrap().is_empty());
+            assert!(!mapper.lookup(&ECHO_ENTRIES).await.unwrap().is_empty());
             served.lookups += 1;
             served.slowest = served.slowest.max(begun.elapsed());
         }

@@ -8,6 +8,7 @@ use epmapper::client::{Control, Encoding, Mapper};
 use epmapper::wire::SyntaxId;
 use epmapper::wire::binding::Binding;
 use epmapper::wire::control::{Facts, Probe, ProbeState};
+use epmapper::wire::ept::VersionOption;
 use epmapper::wire::tower::TowerBuf;
 use nix::unistd::geteuid;
 use socket2::{Domain, Socket, Type};
@@ -23,6 +24,12 @@ use uuid::{Uuid, uuid};
 
 /// What is registered: rpcecho, which is not reserved.
 pub const ECHO: SyntaxId = SyntaxId::new(uuid!("60a15ec5-4de8-11d7-a637-005056a20182"), 1, 0);
+
+/// All entries of it.
+pub const ECHO_ENTRIES: LookupQuery = LookupQuery {
+    interface: Some((ECHO, VersionOption::EXACT)),
+    object: None,
+};
 
 /// From one look at what nothing tells of to the next: entries that are gone,
 /// probes that failed.
@@ -191,11 +198,10 @@ impl Caller {
 
     /// The annotations of what a lookup finds of the interface.
     pub fn found(&mut self) -> BTreeSet<String> {
-        let query = LookupQuery {
-            interface: Some((ECHO, epmapper::wire::ept::VersionOption::EXACT)),
-            object: None,
-        };
-        let found = self.runtime.block_on(self.mapper.lookup(&query)).unwrap();
+        let found = self
+            .runtime
+            .block_on(self.mapper.lookup(&ECHO_ENTRIES))
+            .unwrap();
         let annotation = |octets: &[u8]| String::from_utf8(octets.to_vec()).unwrap();
         found
             .iter()
