@@ -7,6 +7,7 @@
 //! is forgotten. Leaves out whose entries a process keeps.
 
 use crate::registry::Process;
+use crate::transport::process::Stat;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
 use std::collections::HashMap;
 use std::io;
@@ -278,18 +279,14 @@ fn is_gone(error: &io::Error) -> bool {
 /// When the process of this id started, in clock ticks since the host's start;
 /// `None` when there is none, or it has ended and nobody has waited for it.
 ///
-/// Layout: `/proc/PID/stat`: pid, name in parentheses, then fields divided by
-/// spaces, of which the state is the 3rd of all, the number of threads the 20th
-/// and the start the 22nd. The name may hold anything, parentheses too.
-///
 /// # Errors
 /// The file cannot be read.
-///
-/// # Source
-/// proc_pid_stat(5).
 pub fn started(pid: u32) -> io::Result<Option<u64>> {
     match std::fs::read(format!("/proc/{pid}/stat")) {
-        Ok(stat) => Ok(started_of(&stat)),
+        Ok(stat) => {
+            let running = Stat::read(&stat).filter(|stat| !stat.has_ended);
+            Ok(running.map(|stat| stat.started))
+        }
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(error),
     }
@@ -304,18 +301,6 @@ pub fn started(pid: u32) -> io::Result<Option<u64>> {
 /// proc(5), mount option hidepid.
 pub fn others_are_hidden() -> bool {
     std::fs::read("/proc/1/stat").is_err()
-}
-
-/// The start in the octets of a `stat` file, unless the process has ended: its
-/// first thread has, and there is no other.
-fn started_of(stat: &[u8]) -> Option<u64> {
-    let name_end = stat.iter().rposition(|octet| *octet == b')')?;
-    let behind_name = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
-    let mut fields = behind_name.split_ascii_whitespace();
-    let state = fields.next()?;
-    let threads: u64 = fields.nth(20 - 3 - 1)?.parse().ok()?;
-    let started = fields.nth(22 - 20 - 1)?.parse().ok()?;
-    (!matches!(state, "Z" | "X") || threads > 1).then_some(started)
 }
 
 #[cfg(test)]
@@ -603,23 +588,5 @@ mod tests {
         drop(taken);
         assert_eq!(next(&ended), second);
         println!("told of both");
-    }
-
-    #[test]
-    fn the_start_is_found_behind_any_name() {
-        let behind = b" S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4711 20 21";
-        for name in ["(sleep)", "() R 1 2)", "(a b) Z (c)"] {
-            let stat = [b"12 ", name.as_bytes(), behind].concat();
-            assert_eq!(started_of(&stat), Some(4711), "{name}");
-        }
-        for gone in ["", "12 (a", "12 (a) ", "12 (a) S 1 2"] {
-            assert_eq!(started_of(gone.as_bytes()), None, "{gone}");
-        }
-        // Its first thread has ended, and was the last; then with others left.
-        let zombie = [b"12 (a) Z", &behind[2..]].concat();
-        assert_eq!(started_of(&zombie), None);
-        let zombie = String::from_utf8(zombie).unwrap();
-        let left = zombie.replace(" 16 1 18", " 16 2 18");
-        assert_eq!(started_of(left.as_bytes()), Some(4711));
     }
 }

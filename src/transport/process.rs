@@ -34,6 +34,38 @@ pub struct Facts {
     pub groups: Vec<u32>,
 }
 
+/// What `/proc/PID/stat` tells of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// When it started, in clock ticks since the host's start.
+    pub started: u64,
+    /// Whether it has ended, and nobody has waited for it.
+    pub has_ended: bool,
+}
+
+impl Stat {
+    /// Reads the octets of the file; `None` when they are of another form.
+    ///
+    /// A process whose first thread has ended lives on in its other threads.
+    ///
+    /// Layout: pid, name in parentheses, then fields divided by spaces, of
+    /// which the state is the 3rd of all, the number of threads the 20th and
+    /// the start the 22nd. The name may hold any octet, parentheses too.
+    ///
+    /// # Source
+    /// proc_pid_stat(5).
+    pub fn read(stat: &[u8]) -> Option<Stat> {
+        let name_end = stat.iter().rposition(|octet| *octet == b')')?;
+        let behind_name = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
+        let mut fields = behind_name.split_ascii_whitespace();
+        let state = fields.next()?;
+        let threads: u64 = fields.nth(20 - 3 - 1)?.parse().ok()?;
+        let started = fields.nth(22 - 20 - 1)?.parse().ok()?;
+        let has_ended = matches!(state, "Z" | "X" | "x") && threads <= 1;
+        Some(Stat { started, has_ended })
+    }
+}
+
 impl Process {
     /// The process of a pidfd that the kernel gave together with its id.
     pub fn new(pid: u32, pidfd: OwnedFd) -> Process {
@@ -80,23 +112,10 @@ fn read_facts(pid: u32) -> Option<Facts> {
     let status = read(format!("/proc/{pid}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
     Some(Facts {
-        started: started(&String::from_utf8_lossy(&stat))?,
+        started: Stat::read(&stat)?.started,
         uids: numbers(&status, "Uid:")?.try_into().ok()?,
         groups: numbers(&status, "Groups:")?,
     })
-}
-
-/// Field 22 of `/proc/PID/stat`.
-///
-/// Field 2 is the program's name in parentheses, which may hold spaces and
-/// parentheses itself; no field behind it does.
-///
-/// # Source
-/// proc_pid_stat(5).
-fn started(stat: &str) -> Option<u64> {
-    let (_, behind) = stat.rsplit_once(')')?;
-    // The first field behind the name is the third.
-    behind.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
 /// The numbers of a line of `/proc/PID/status`; a name there has its own line
@@ -115,15 +134,36 @@ mod tests {
     use super::*;
     use std::process::Command;
 
+    /// The octets of a `stat` file.
+    fn stat(name: &[u8], state: char, threads: u32) -> Vec<u8> {
+        let behind =
+            format!(") {state} 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 {threads} 21 4711 23\n");
+        [b"42 (", name, behind.as_bytes()].concat()
+    }
+
     #[test]
     fn the_start_is_found_behind_any_name() {
-        let behind = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21";
-        for name in ["a", "a b", "a) S 1 2 3", ") (", ""] {
-            let stat = format!("42 ({name}) {behind}\n");
-            assert_eq!(started(&stat), Some(4711), "{name}");
+        for name in [
+            &b"a"[..],
+            b"a b",
+            b"a) Z 1 2 3",
+            b") (",
+            b"",
+            b"\xff\xe2\x82",
+        ] {
+            let found = Stat::read(&stat(name, 'S', 1)).unwrap();
+            assert_eq!((found.started, found.has_ended), (4711, false), "{name:?}");
         }
-        assert_eq!(started("42 (a) S 1"), None);
-        assert_eq!(started(""), None);
+        for short in ["42 (a) S 1", "42 (a", ""] {
+            assert_eq!(Stat::read(short.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn a_process_has_ended_with_its_last_thread_and_not_with_its_first() {
+        let has_ended = |state, threads| Stat::read(&stat(b"a", state, threads)).unwrap().has_ended;
+        assert!(has_ended('Z', 1) && has_ended('X', 0));
+        assert!(!has_ended('Z', 2) && !has_ended('S', 1));
     }
 
     #[test]

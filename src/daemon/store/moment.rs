@@ -1,5 +1,6 @@
 //! Now, as clocks and the kernel tell it, and which processes are there.
 
+use crate::daemon::process::started;
 use crate::registry::Process;
 use nix::time::{ClockId, clock_gettime};
 use std::fs;
@@ -90,27 +91,17 @@ impl Moment {
 ///
 /// One that ended and was not waited for is not there any more.
 pub(super) fn is_there(process: Process) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.pid));
-    stat.is_ok_and(|stat| started(&stat) == Some(process.started))
-}
-
-/// When the process of a `/proc/PID/stat` started; `None` once it ended.
-///
-/// # Source
-/// proc_pid_stat(5): field 2 is the name in parentheses, which may hold any
-/// octet; 3 is the state, 22 the start time.
-fn started(stat: &str) -> Option<u64> {
-    let (_, behind_name) = stat.rsplit_once(')')?;
-    let mut fields = behind_name.split_ascii_whitespace();
-    let state = fields.next()?;
-    let is_over = matches!(state, "Z" | "X" | "x");
-    let started = fields.nth(18)?.parse().ok();
-    started.filter(|_| !is_over)
+    started(process.pid).is_ok_and(|found| found == Some(process.started))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    use std::process::{Command, Stdio};
+    use tempfile::TempDir;
 
     /// A moment at this second since 1970, two hours after the boot.
     fn at(second: u64) -> Moment {
@@ -150,11 +141,9 @@ mod tests {
 
     #[test]
     fn a_process_is_there_with_its_own_start_time_only() {
-        let stat = fs::read_to_string("/proc/self/stat").unwrap();
-        let process = Process {
-            pid: std::process::id(),
-            started: started(&stat).unwrap(),
-        };
+        let pid = std::process::id();
+        let started = started(pid).unwrap().unwrap();
+        let process = Process { pid, started };
         assert!(is_there(process));
         let later = Process {
             started: process.started + 1,
@@ -164,11 +153,20 @@ mod tests {
     }
 
     #[test]
-    fn a_process_name_may_hold_anything_and_a_zombie_is_over() {
-        let fields = "1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
-        assert_eq!(started(&format!("7 (a) Z (b) S {fields}")), Some(4711));
-        assert_eq!(started(&format!("7 (a) Z {fields}")), None);
-        assert_eq!(started("7 (a"), None);
-        assert_eq!(started("7 (a) S 1 1"), None);
+    fn a_process_is_there_whatever_octets_its_name_has() {
+        let folder = TempDir::new().unwrap();
+        let program = folder.path().join(OsStr::from_bytes(b"caf\xc3"));
+        symlink("/bin/cat", &program).unwrap();
+        let mut child = Command::new(&program)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        let started = started(pid).unwrap().unwrap();
+        let process = Process { pid, started };
+        assert!(is_there(process));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!is_there(process));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::disk::{entry, id};
 use super::{Fault, Moment, Restored, Store, StoreError};
+use crate::daemon::process::started;
 use crate::registry::samples::{ECHO, OBJECT, OTHER, tcp_tower};
 use crate::registry::{Change, Entry, Lease, Life, Owner, Process};
 use std::fs;
@@ -63,13 +64,9 @@ fn lease(number: u128) -> Lease {
 
 /// This process.
 fn own_process() -> Process {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let behind_name = stat.rsplit_once(") ").unwrap().1;
-    let started = behind_name.split(' ').nth(19).unwrap();
-    Process {
-        pid: own_pid(),
-        started: started.parse().unwrap(),
-    }
+    let pid = own_pid();
+    let started = started(pid).unwrap().unwrap();
+    Process { pid, started }
 }
 
 /// A new entry with a life.
