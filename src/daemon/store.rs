@@ -139,13 +139,15 @@ impl Store {
         })
     }
 
-    /// Remembers the removals among `changes` for the next commit, since their
-    /// lives ended whether the disk knows or not.
+    /// Remembers for the next commit which entries `changes` took out or gave
+    /// to the mapper's own side, since that is so whether the disk knows or not.
     ///
     /// Keeps numbers only, at most as many as there are entries in the file.
     pub fn owe(&mut self, changes: &[Change]) {
-        let removed = changes.iter().filter_map(Change::left);
-        let removed = removed.filter(|(_, left)| left.is_none());
+        let is_kept =
+            |left: Option<&Entry>| left.is_some_and(|entry| entry.owner().is_registrant());
+        let left = changes.iter().filter_map(Change::left);
+        let removed = left.filter(|(_, left)| !is_kept(*left));
         self.owed.extend(removed.map(|(id, _)| id.number()));
     }
 

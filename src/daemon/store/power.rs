@@ -268,6 +268,19 @@ fn an_owed_removal_is_written_with_the_next_commit() {
 }
 
 #[test]
+fn what_the_configuration_took_over_is_owed_too() {
+    let (mut load, mut store) = begun(0);
+    let (id, before) = load.kept.pop_first().unwrap();
+    let after = Entry::new(before.object(), before.tower(), b"", Owner::Configuration).unwrap();
+    let taken_over = [Change::Renewed { id, before, after }];
+    load.disk.plan(Plan::Fail(0, 1));
+    store.commit(&taken_over).unwrap_err();
+    store.owe(&taken_over);
+    load.commit(&mut store).unwrap();
+    assert!(left(&load.disk) == load.kept);
+}
+
+#[test]
 fn changes_that_change_nothing_cost_no_sync() {
     let (load, mut store) = begun(0);
     let own = Entry::new(OBJECT, entry(1, "").tower(), b"", Owner::Configuration).unwrap();
