@@ -196,6 +196,28 @@ fn what_the_configuration_takes_over_is_its_own_also_on_disk() {
 }
 
 #[test]
+fn a_map_full_of_registrations_leaves_a_longer_configuration_its_room() {
+    let home = Home::new();
+    let config = CONFIG.replace("[limits]", "[limits]\nentries = 4");
+    home.config.write(&config);
+    let run = home.start();
+    insert(&run, 7, 0).unwrap();
+    insert(&run, 8, 0).unwrap();
+    let full = insert(&run, 9, 0).unwrap_err().failure;
+    assert!(
+        matches!(full, Failure::Status(EptStatus::NO_MEMORY)),
+        "{full}"
+    );
+    home.config
+        .write(&config.replace("[4999]", "[4999]\", \"ncacn_ip_tcp:[5000]"));
+    run.end(Signal::SIGTERM);
+    let run = home.start();
+    assert_eq!(ports(&run, ECHO), [7, 8]);
+    assert_eq!(ports(&run, CONFIGURED), [4999, 5000]);
+    insert(&run, 9, 0).unwrap_err();
+}
+
+#[test]
 fn a_damaged_registry_is_set_aside_and_the_configuration_served() {
     let home = Home::new();
     let run = home.start();

@@ -199,6 +199,13 @@ impl Model {
             .iter()
             .filter(|entry| self.find(entry).is_none())
             .count();
+        let is_own = |entry: &Entry| !entry.owner().is_registrant();
+        let claimed = distinct.iter().filter(|entry| {
+            let place = self.find(entry);
+            place.is_none_or(|place| !is_own(&self.list[place].1))
+        });
+        let claimed = claimed.count();
+        let own = self.list.iter().filter(|(_, entry)| is_own(entry)).count();
         let gone: Vec<EntryId> = self
             .list
             .iter()
@@ -207,7 +214,7 @@ impl Model {
             .collect();
         let result = self.table.replace_owned(owner, wanted.clone());
         let result = result.map(|(changed, _)| changed);
-        if self.list.len() - gone.len() + added > self.limit {
+        if own - gone.len() + claimed > self.limit {
             assert_eq!(result, Err(RegistryError::Full { limit: self.limit }));
             return;
         }

@@ -126,28 +126,27 @@ impl Table {
     /// # Errors
     /// `Full` when the table holds as many entries as it may.
     pub fn insert(&mut self, entry: Entry) -> Result<EntryId, RegistryError> {
-        Ok(match self.put(entry)? {
+        if self.find(&entry).is_none() {
+            self.check_all()?;
+        }
+        Ok(match self.put(entry) {
             Change::Inserted(id, _) | Change::Removed(id, _) | Change::Renewed { id, .. } => id,
             Change::Leased { .. } | Change::Unleased(_) => EntryId::START,
         })
     }
 
-    /// The same, as a change.
-    fn put(&mut self, entry: Entry) -> Result<Change, RegistryError> {
+    /// The same, as a change, and whether there is room or not.
+    fn put(&mut self, entry: Entry) -> Change {
         if let Some(id) = self.find(&entry)
             && let Some(before) = self.remove(id)
         {
             let after = before.renewed(&entry);
             self.place(id, after.clone());
-            return Ok(Change::Renewed { id, before, after });
-        }
-        if self.entries.len() >= self.limits.entries {
-            let limit = self.limits.entries;
-            return Err(RegistryError::Full { limit });
+            return Change::Renewed { id, before, after };
         }
         self.last = self.last.next();
         self.place(self.last, entry.clone());
-        Ok(Change::Inserted(self.last, entry))
+        Change::Inserted(self.last, entry)
     }
 
     /// Puts an entry under a number that is free.
@@ -228,7 +227,7 @@ impl Table {
         if self.find(&entry).is_none() {
             self.check_room(&entry)?;
         }
-        changes.push(self.put(entry)?);
+        changes.push(self.put(entry));
         Ok(())
     }
 
@@ -308,7 +307,16 @@ impl Table {
             let limit = limits.per_interface;
             return Err(RegistryError::InterfaceFull { limit });
         }
-        Ok(())
+        self.check_all()
+    }
+
+    /// Checks the limit of all entries for one more.
+    fn check_all(&self) -> Result<(), RegistryError> {
+        let limit = self.limits.entries;
+        match self.entries.len() < limit {
+            true => Ok(()),
+            false => Err(RegistryError::Full { limit }),
+        }
     }
 
     /// Takes out what `owner` names by object and tower, all of it or nothing.
@@ -458,13 +466,16 @@ impl Table {
         }
     }
 
-    /// Makes `wanted` the entries of `owner`: what is there stays in its
-    /// place, what is no longer wanted goes, what is new comes behind. Of what
-    /// a registrant had as well, `owner` takes over.
+    /// Makes `wanted` the entries of `owner`, who is of the mapper's own side:
+    /// what is there stays in its place, what is no longer wanted goes, what is
+    /// new comes behind. Of what a registrant had as well, `owner` takes over.
+    ///
+    /// What registrants have leaves the own side its room: the table may hold
+    /// more than its limit then, and takes nothing from them until it does not.
     ///
     /// # Errors
-    /// `Full` when that would be more entries than the table may hold;
-    /// then nothing has changed.
+    /// `Full` when the own side would have more entries than the table may
+    /// hold; then nothing has changed.
     pub fn replace_owned(
         &mut self,
         owner: Owner,
@@ -476,19 +487,25 @@ impl Table {
             .filter(|identity| self.identities.contains_key(identity));
         let kept = kept.count();
         let added = identities.len() - kept;
+        let is_new = |identity: &&(Uuid, Bytes)| {
+            let there = self.identities.get(identity).and_then(|id| self.get(*id));
+            there.is_none_or(|there| there.owner().is_registrant())
+        };
+        let new = identities.iter().filter(is_new).count();
+        let own = self.len() - self.owners.values().sum::<usize>();
         let unwanted: Vec<_> = self
             .iter()
             .filter(|(_, entry)| entry.owner() == owner && !identities.contains(&entry.identity()))
             .map(|(id, _)| id)
             .collect();
-        if self.len() - unwanted.len() + added > self.limits.entries {
-            let limit = self.limits.entries;
+        let limit = self.limits.entries;
+        if own + new > limit + unwanted.len() {
             return Err(RegistryError::Full { limit });
         }
         let mut changes = self.remove_all(unwanted);
         let removed = changes.len();
         for entry in wanted {
-            changes.push(self.put(entry)?);
+            changes.push(self.put(entry));
         }
         let changed = Changed {
             added,
@@ -927,6 +944,27 @@ mod tests {
                 .replace_owned(Owner::Configuration, wanted(2..5))
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn registrants_that_fill_the_table_leave_the_own_side_its_room() {
+        let of = |owner, port| tcp(ECHO, port).owned(owner);
+        let [ann, bob] = [Owner::User(1000), Owner::User(1001)];
+        let mut table = table(&[of(ann, 1), of(ann, 2), of(bob, 3)], 0);
+        let full = Err(RegistryError::Full { limit: 3 });
+        let wanted = |ports: std::ops::Range<u16>| ports.map(|port| tcp(ECHO, port)).collect();
+        let own = Owner::Configuration;
+        assert_eq!(
+            table.replace_owned(own, wanted(2..6)).map(drop),
+            full.clone().map(drop)
+        );
+        table.replace_owned(own, wanted(3..6)).unwrap();
+        let owners: Vec<_> = table.iter().map(|(_, entry)| entry.owner()).collect();
+        assert_eq!(owners, [ann, ann, own, own, own]);
+        assert_eq!(table.register(vec![of(ann, 6)], false, |_| false), full);
+        assert!(table.register(vec![of(ann, 1)], false, |_| false).is_ok());
+        table.replace_owned(own, vec![]).unwrap();
+        assert!(table.register(vec![of(bob, 3)], false, |_| false).is_ok());
     }
 
     #[test]
