@@ -28,6 +28,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
+/// Owners whose changes are counted at a time; who rests for a second is
+/// forgotten, and an owner above it waits for that.
+const CHANGING_OWNERS: usize = 65_536;
+
 /// Callers whose refusals are counted at a time, to be logged or not.
 const REFUSED_CALLERS: usize = 4096;
 
@@ -128,7 +132,7 @@ impl Mapper {
             book: Mutex::new(Book {
                 leases: Leases::default(),
                 probes: Probes::new(settings.probe),
-                rates: Rates::new(settings.changes_per_second, usize::MAX),
+                rates: Rates::new(settings.changes_per_second, CHANGING_OWNERS),
             }),
             queue: settings.is_stored.then(Queue::default),
             refusals: Mutex::new(Rates::new(settings.refusals_per_second, REFUSED_CALLERS)),
