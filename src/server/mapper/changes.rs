@@ -688,10 +688,15 @@ mod tests {
 
         /// Has `owner` wish for something.
         fn wish(&self, owner: Owner, wish: Wish) -> Answer {
+            self.wish_from(owner, None, wish)
+        }
+
+        /// The same from a process.
+        fn wish_from(&self, owner: Owner, process: Option<Process>, wish: Wish) -> Answer {
             let by = Registrant {
                 owner,
                 groups: vec![],
-                process: None,
+                process,
             };
             let (op, now) = ("test", self.now);
             let asked = Asked { op, by, now, wish };
@@ -1033,6 +1038,22 @@ mod tests {
         assert_eq!(status(answer), EptStatus::CANT_PERFORM_OP);
         assert_eq!(stored.entries().len(), 11);
         assert!(is_busy(&stored));
+    }
+
+    #[test]
+    fn a_process_gives_back_what_it_registered_and_nothing_else() {
+        let stored = Stored::new();
+        let [own, other] = [7, 8].map(|pid| Process { pid, started: 1 });
+        let lives = [Life::Process(own), Life::Process(other), Life::Probe];
+        let living = |(life, port)| of(ANN, port).living(life, 1);
+        let entries: Vec<_> = lives.into_iter().zip(1..).map(living).collect();
+        stored.done(stored.insert(&entries, false));
+        let leave = |process| stored.wish_from(ANN, process, Wish::Leave);
+        assert_eq!(status(leave(None)), EptStatus::CANT_PERFORM_OP);
+        stored.done(leave(Some(own)));
+        let left = stored.entries().into_iter().map(|(_, entry)| entry);
+        assert!(left.eq(entries[1..].iter().cloned()));
+        assert_eq!(status(leave(Some(own))), EptStatus::NOT_REGISTERED);
     }
 
     #[test]
