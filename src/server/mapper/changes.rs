@@ -8,7 +8,7 @@ use super::audit::{self, Cause, Counter, End};
 use super::queue::{Batch, Queued};
 use super::{Book, Mapper};
 use crate::registry::{
-    Change, Entry, EntryId, Lease, Life, NotProbed, Owner, Probe, Process, Registrant,
+    Change, Entry, EntryId, Lease, Life, Network, NotProbed, Owner, Probe, Process, Registrant,
     RegistryError, Table, Target, Verdict,
 };
 use crate::server::lock;
@@ -157,7 +157,8 @@ impl Mapper {
         error: &RegistryError,
     ) {
         let named = named();
-        let is_told = lock(&self.refusals).take(Instant::now(), by.owner, named.len().max(1));
+        let is_told =
+            lock(&self.refusals).take(Instant::now(), client(by.owner), named.len().max(1));
         if is_told {
             audit::tell_refused(op, by, &named, error);
         } else {
@@ -596,6 +597,19 @@ impl Mapper {
             undone.retain(|change| self.read(|table| is_so(table, change)));
             self.follow(book, &mut undone);
         }
+    }
+}
+
+/// Whose refusals are logged together: who has one address of an IPv6 network
+/// has 2^64 of them.
+fn client(owner: Owner) -> Owner {
+    const NETWORK_BITS: u8 = 64;
+    match owner {
+        Owner::Host(address) => {
+            let network = Network::new(address, NETWORK_BITS);
+            Owner::Host(network.map_or(address, |network| network.address()))
+        }
+        owner => owner,
     }
 }
 
@@ -1054,6 +1068,21 @@ mod tests {
         let left = stored.entries().into_iter().map(|(_, entry)| entry);
         assert!(left.eq(entries[1..].iter().cloned()));
         assert_eq!(status(leave(Some(own))), EptStatus::NOT_REGISTERED);
+    }
+
+    #[test]
+    fn refusals_of_one_network_on_ipv6_are_logged_as_those_of_one_caller() {
+        let stored = Stored::within(|settings| settings.refusals_per_second = 1);
+        let refuse = |address: &str| {
+            let by = Registrant::at(address.parse().unwrap());
+            stored.mapper.refused_caller("insert", &by, Vec::new);
+            stored.count(Counter::NotLogged)
+        };
+        assert_eq!(["2001:db8::1", "2001:db8:0:1::1"].map(refuse), [0, 0]);
+        assert_eq!(
+            ["2001:db8::2", "192.0.2.1", "192.0.2.2"].map(refuse),
+            [1, 1, 1]
+        );
     }
 
     #[test]
