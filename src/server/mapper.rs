@@ -25,7 +25,7 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use uuid::Uuid;
 
 /// Owners whose changes are counted at a time; who rests for a second is
@@ -53,6 +53,8 @@ pub struct Mapper {
     transfer_syntaxes: [TransferSyntax; 2],
     /// What mgmt tells of the traffic.
     statistics: Arc<Statistics>,
+    /// Taken by whoever tells of the status.
+    telling: Semaphore,
     /// Told when a lease may end earlier than any did before.
     leases_changed: Notify,
     /// Told when a probe may be due earlier than any was before.
@@ -143,6 +145,7 @@ impl Mapper {
             },
             settings,
             statistics: Arc::default(),
+            telling: Semaphore::new(1),
             leases_changed: Notify::new(),
             probes_changed: Arc::default(),
             processes,

@@ -40,7 +40,7 @@ impl Interface for Control {
             control::RENEW => self.0.renew(&call),
             control::RELEASE => self.0.release(&call),
             control::ENTRIES => self.0.tell_entries(&call),
-            control::COUNTERS => self.0.tell_counters(&call).into(),
+            control::COUNTERS => self.0.tell_counters(&call),
             _ => Reply::NO_SUCH_OPERATION.into(),
         }
     }
@@ -171,19 +171,34 @@ impl Mapper {
         self.submit(Asked { op, by, now, wish }, respond)
     }
 
-    /// Tells a page of entries, aside: a long one takes its time.
+    /// Tells a page of entries.
     fn tell_entries(self: &Arc<Self>, call: &Call) -> Outcome {
         let Ok(request) = EntriesRequest::decode(call.stub) else {
             return Reply::BAD_STUB.into();
         };
         let (order, syntax, now) = (call.stub.order(), call.stub.syntax(), call.now);
+        self.tell_aside(move |mapper| {
+            let asked = Input::stub(&[], order, syntax);
+            mapper.entries_page(request, asked, now)
+        })
+    }
+
+    /// Tells of the status aside, since a long page takes its time, and the
+    /// book may be held: one at a time, however many ask, so that they take
+    /// neither threads without number nor the place of calls.
+    fn tell_aside(
+        self: &Arc<Self>,
+        tell: impl FnOnce(&Mapper) -> Reply + Send + 'static,
+    ) -> Outcome {
         let mapper = self.clone();
         Outcome::Later(Box::pin(async move {
-            let page = spawn_blocking(move || {
-                let asked = Input::stub(&[], order, syntax);
-                mapper.entries_page(request, asked, now)
-            });
-            page.await.unwrap_or(Reply::BAD_STUB)
+            // It is never closed.
+            let _turn = mapper.telling.acquire().await;
+            let told = {
+                let mapper = mapper.clone();
+                spawn_blocking(move || tell(&mapper)).await
+            };
+            told.unwrap_or(Reply::BAD_STUB)
         }))
     }
 
@@ -251,10 +266,19 @@ impl Mapper {
     }
 
     /// Tells what is counted.
-    fn tell_counters(&self, call: &Call) -> Reply {
+    fn tell_counters(self: &Arc<Self>, call: &Call) -> Outcome {
         let Ok(request) = CountersRequest::decode(call.stub) else {
-            return Reply::BAD_STUB;
+            return Reply::BAD_STUB.into();
         };
+        let (order, syntax) = (call.stub.order(), call.stub.syntax());
+        self.tell_aside(move |mapper| {
+            let asked = Input::stub(&[], order, syntax);
+            mapper.counted(request, asked)
+        })
+    }
+
+    /// The counters and some states.
+    fn counted(&self, request: CountersRequest, asked: Input) -> Reply {
         let counter = |name: &'static str, value| control::Counter {
             name: name.as_bytes().into(),
             value,
@@ -271,7 +295,7 @@ impl Mapper {
             counters,
             status: EptStatus::OK,
         };
-        Reply::response(call.stub, |out| response.encode(out))
+        Reply::response(asked, |out| response.encode(out))
     }
 }
 
@@ -344,4 +368,58 @@ fn responder(call: &Call) -> impl FnOnce(Done) -> Reply + Send + 'static {
 /// A time in whole milliseconds, as far as they go.
 fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{HandleLimits, Handles};
+    use crate::server::mapper::MapperSettings;
+    use crate::service::Conversation;
+    use crate::wire::{ByteOrder, Output};
+    use tokio::runtime::Builder;
+
+    /// Asks for the counters.
+    fn ask_counters(control: &Control) -> Outcome {
+        let mut octets = Vec::new();
+        let request = CountersRequest { max_counters: 1 };
+        request.encode(&mut Output::new(&mut octets, ByteOrder::Little));
+        let mut handles = Handles::new(HandleLimits::default());
+        control.call(Call {
+            now: Instant::now(),
+            opnum: control::COUNTERS,
+            object: None,
+            stub: Input::stub(&octets, ByteOrder::Little, TransferSyntax::Ndr),
+            dialled: None,
+            handles: &mut handles,
+            fresh: &Uuid::new_v4,
+            registrant: &|| panic!("everybody may ask"),
+        })
+    }
+
+    #[test]
+    fn whoever_asks_for_the_status_holds_up_no_call_and_takes_one_thread() {
+        let settings = MapperSettings::new(Conversation::Dce, 10);
+        let control = Control(Mapper::new(settings).0);
+        let runtime = Builder::new_current_thread().build().unwrap();
+        // As while a large configuration is taken over: nothing waits for it here.
+        let book = lock(&control.0.book);
+        let asked = (0..10).map(|_| match ask_counters(&control) {
+            Outcome::Later(reply) => runtime.spawn(reply),
+            Outcome::Now(reply) => panic!("told at once: {reply:?}"),
+        });
+        let asked: Vec<_> = asked.collect();
+        runtime.block_on(async { tokio::task::yield_now().await });
+        assert_eq!(runtime.metrics().num_alive_tasks(), 10);
+        assert_eq!(control.0.telling.available_permits(), 0);
+        drop(book);
+        for told in asked {
+            let Ok(Reply::Response(stub)) = runtime.block_on(told) else {
+                panic!("no counters");
+            };
+            let stub = Input::new(&stub, ByteOrder::Little);
+            let told = CountersResponse::decode(stub).unwrap();
+            assert_eq!(&told.counters[0].name[..], b"entries");
+        }
+    }
 }
