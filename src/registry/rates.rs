@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// What a rate is told for.
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Buckets that may be there before full ones are first looked for.
+const FEW: usize = 1024;
+
 /// A rate for each key: a bucket that a second fills.
 ///
 /// Who asks for more at once than a second allows gets it from a full bucket,
@@ -14,6 +17,9 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct Rates<K> {
     per_second: usize,
     most: usize,
+    /// How many buckets there may be before full ones are looked for: twice as
+    /// many as were left the last time, so that looking costs little.
+    many: usize,
     buckets: BTreeMap<K, Bucket>,
 }
 
@@ -29,6 +35,7 @@ impl<K: Ord + Copy> Rates<K> {
         Rates {
             per_second: per_second.max(1),
             most: most.max(1),
+            many: FEW,
             buckets: BTreeMap::new(),
         }
     }
@@ -69,10 +76,13 @@ impl<K: Ord + Copy> Rates<K> {
 
     /// Whether there is room for the bucket of `key`.
     fn has_room(&mut self, now: Instant, key: &K) -> bool {
-        if self.buckets.len() < self.most || self.buckets.contains_key(key) {
+        if self.buckets.contains_key(key) {
             return true;
         }
-        self.buckets.retain(|_, bucket| bucket.full > now);
+        if self.buckets.len() >= self.most.min(self.many) {
+            self.buckets.retain(|_, bucket| bucket.full > now);
+            self.many = FEW.max(self.buckets.len().saturating_mul(2));
+        }
         self.buckets.len() < self.most
     }
 }
@@ -89,6 +99,16 @@ mod tests {
         assert_eq!([0, 0, 0, 0].map(&mut takes), [true, true, true, false]);
         assert_eq!([332, 334, 334].map(takes), [false, true, false]);
         assert!(rates.take(at(334), 'b', 1), "another key has its own");
+    }
+
+    #[test]
+    fn keys_whose_bucket_is_full_again_are_forgotten_however_many_may_be() {
+        let (start, mut rates) = (Instant::now(), Rates::new(1000, usize::MAX));
+        for key in 0..100_000u32 {
+            let now = start + Duration::from_micros(100) * key;
+            assert!(rates.take(now, key, 1));
+            assert!(rates.buckets.len() <= FEW, "ten at a time are not full");
+        }
     }
 
     #[test]
