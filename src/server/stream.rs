@@ -8,7 +8,7 @@ use crate::service::{self, Later, Outcome, Reply};
 use crate::transport::unix::Identity;
 use crate::transport::{Caller, Listener, Stream};
 use crate::wire::{FaultStatus, TransferSyntax, ndr};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -460,9 +460,13 @@ impl Connection {
             }
             // Nobody offers a type that a leg could be of.
             Event::Leg(leg) => self.association.leg_taken(leg.take(&[])),
-            Event::Call(call) => match self.call(&call) {
+            Event::Call(mut call) => match self.call(&call) {
                 Outcome::Now(reply) => self.reply(&call, &reply),
-                Outcome::Later(reply) => self.awaited = Some((call, reply)),
+                Outcome::Later(reply) => {
+                    // Its stub is read; a slow disk would have it kept.
+                    call.stub = Bytes::new();
+                    self.awaited = Some((call, reply));
+                }
             },
         }
     }

@@ -5,7 +5,7 @@
 //! with all that came after it; ends of lives are not, but written later.
 
 use super::audit::{self, Cause, Counter, End};
-use super::queue::{Batch, Queued};
+use super::queue::{Batch, Queue, Queued};
 use super::{Book, Mapper};
 use crate::registry::{
     Change, Entry, EntryId, Lease, Life, Network, NotProbed, Owner, Probe, Process, Registrant,
@@ -50,7 +50,7 @@ impl Asked {
 }
 
 /// What for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Wish {
     /// A change of entries.
     Edit(Edit),
@@ -246,6 +246,9 @@ impl Mapper {
         if !book.rates.take(now, owner, count) {
             let limit = self.settings.changes_per_second;
             return Err(RegistryError::TooFast { owner, limit });
+        }
+        if self.queue.as_ref().is_some_and(Queue::is_full) {
+            return Err(RegistryError::NotStored);
         }
         let done = self.fulfil(book, asked);
         let steps = match &done {
@@ -650,11 +653,12 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::samples::{ECHO, OTHER, SAMR, tcp_tower};
+    use crate::registry::samples::{ECHO, OTHER, SAMR, tcp_tower, tower};
     use crate::registry::{Policy, Rule, TableLimits};
     use crate::server::mapper::MapperSettings;
     use crate::service::Conversation;
     use crate::wire::EptStatus;
+    use crate::wire::SyntaxId;
     use crate::wire::{ByteOrder, TransferSyntax, ept};
     use std::future::Future;
     use std::pin::Pin;
@@ -819,6 +823,38 @@ mod tests {
         };
         let stub = Input::new(&stub, ByteOrder::Little);
         ept::StatusResponse::decode(stub).unwrap().status
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_fills_no_memory() {
+        let stored = Stored::new();
+        let pipe = format!("\\pipe\\{}\0", "x".repeat(60_000));
+        let floors: [(u8, &[u8]); 3] = [(0x0b, &[0, 0]), (0x0f, pipe.as_bytes()), (0x11, b"\0")];
+        let long = tower(ECHO, SyntaxId::NDR, &floors);
+        let entry = Entry::new(Uuid::nil(), &long, b"", ANN).unwrap();
+        let named = Wish::Edit(Edit::Delete(vec![(Uuid::nil(), long)]));
+        let mut waiting = Vec::new();
+        let refused = loop {
+            let mut answer = match waiting.len() % 2 {
+                0 => stored.insert(std::slice::from_ref(&entry), false),
+                _ => stored.wish(ANN, named.clone()),
+            };
+            if let Some(reply) = poll(&mut answer) {
+                break reply;
+            }
+            waiting.push(answer);
+            assert!(waiting.len() < 2000, "twice as much as may wait");
+        };
+        let asked = Input::stub(&[], ByteOrder::Little, TransferSyntax::Ndr);
+        let failed = registration::respond(asked, EptStatus::UPDATE_FAILED);
+        assert_eq!(refused, failed);
+        assert_eq!(stored.count(Counter::NotStored), 1);
+        // What was taken is written still, and then there is room again.
+        stored.settle(true);
+        for answer in waiting {
+            assert_eq!(status(answer), EptStatus::OK);
+        }
+        stored.done(stored.insert(&[of(ANN, 1)], false));
     }
 
     #[test]

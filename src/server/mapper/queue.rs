@@ -5,7 +5,7 @@
 //! next ones gather.
 
 use super::audit::Cause;
-use crate::registry::Change;
+use crate::registry::{Change, Entry};
 use crate::server::lock;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -13,6 +13,13 @@ use tokio::sync::oneshot;
 
 /// The most changes of one batch: a bound for the time that one sync takes.
 const BATCH: usize = 10_000;
+
+/// Octets of what waits from which on callers' changes are refused: a disk that
+/// does not answer must not fill the memory. Tests fill it sooner.
+const FULL: usize = if cfg!(test) { 2 << 20 } else { 64 << 20 };
+
+/// What a change takes besides the octets of its entry, roughly.
+const CHANGE: usize = 512;
 
 /// What waits to be written.
 #[derive(Debug, Default)]
@@ -25,6 +32,8 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     queued: VecDeque<Queued>,
+    /// Octets of it.
+    octets: usize,
     closed: bool,
 }
 
@@ -38,6 +47,14 @@ pub(super) struct Queued {
     /// Who waits for it to be written; nobody where a life ended, which is not
     /// taken back.
     pub(super) waits: Option<oneshot::Sender<bool>>,
+}
+
+impl Queued {
+    /// About how many octets of memory it takes.
+    fn octets(&self) -> usize {
+        let of = |change: &Change| CHANGE + change.entry().map_or(0, Entry::len_octets);
+        self.changes.iter().map(of).sum()
+    }
 }
 
 /// What is written together.
@@ -54,8 +71,16 @@ impl Batch {
 impl Queue {
     /// Adds what has changed.
     pub(super) fn push(&self, queued: Queued) {
-        lock(&self.waiting).queued.push_back(queued);
+        let mut waiting = lock(&self.waiting);
+        waiting.octets += queued.octets();
+        waiting.queued.push_back(queued);
+        drop(waiting);
         self.bell.notify_one();
+    }
+
+    /// Whether so much waits that no caller may add to it.
+    pub(super) fn is_full(&self) -> bool {
+        lock(&self.waiting).octets >= FULL
     }
 
     /// Waits for changes and takes them; `None` when there will be no more.
@@ -74,12 +99,16 @@ impl Queue {
             count <= BATCH
         });
         let fits = fits.count().max(1);
-        Some(Batch(waiting.queued.drain(..fits).collect()))
+        let batch: Vec<_> = waiting.queued.drain(..fits).collect();
+        waiting.octets -= batch.iter().map(Queued::octets).sum::<usize>();
+        Some(Batch(batch))
     }
 
     /// Takes all that waits, without waiting.
     pub(super) fn rest(&self) -> Vec<Queued> {
-        lock(&self.waiting).queued.drain(..).collect()
+        let mut waiting = lock(&self.waiting);
+        waiting.octets = 0;
+        waiting.queued.drain(..).collect()
     }
 
     /// Says that no more will come.
