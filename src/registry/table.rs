@@ -364,11 +364,22 @@ impl Table {
         object: Option<Uuid>,
         like: &Entry,
     ) -> Result<Vec<Change>, RegistryError> {
-        let place = like.digests().place;
-        let key = |object, owner| Key::Place(place, object, owner);
-        let (first, last) = object.map_or((Uuid::nil(), Uuid::max()), |object| (object, object));
+        let found = self.find_place(owner, object, like)?;
+        Ok(self.remove_all(found))
+    }
+
+    /// The entries that `withdraw_place` takes out.
+    ///
+    /// # Errors
+    /// As `withdraw_place`.
+    pub fn find_place(
+        &self,
+        owner: Owner,
+        object: Option<Uuid>,
+        like: &Entry,
+    ) -> Result<Vec<EntryId>, RegistryError> {
         let found = self
-            .among(key(first, Owner::FIRST), key(last, Owner::LAST))
+            .at_place(object, like)
             .filter(|(_, there)| there.shares_place(like))
             .map(|(id, there)| owner.may_change(there.owner()).then_some(id).ok_or(there));
         let found: Result<BTreeSet<EntryId>, &Entry> = found.collect();
@@ -376,7 +387,20 @@ impl Table {
         if found.is_empty() {
             return Err(RegistryError::NotRegistered);
         }
-        Ok(self.remove_all(found))
+        Ok(found.into_iter().collect())
+    }
+
+    /// The entries of the interface of `like` at its endpoint and address, and
+    /// what has their digest; of `object` only, where that is told.
+    pub fn at_place(
+        &self,
+        object: Option<Uuid>,
+        like: &Entry,
+    ) -> impl Iterator<Item = (EntryId, &Entry)> {
+        let place = like.digests().place;
+        let key = |object, owner| Key::Place(place, object, owner);
+        let (first, last) = object.map_or((Uuid::nil(), Uuid::max()), |object| (object, object));
+        self.among(key(first, Owner::FIRST), key(last, Owner::LAST))
     }
 
     /// Takes out every entry of a process.

@@ -39,11 +39,15 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// How many entries it takes out without naming each.
+    /// How many entries it takes out without naming each, or the first
+    /// `PIECE` of them and one more.
     fn takes_out(&self, table: &Table) -> usize {
         match (&self.wish, self.by.process) {
             (Wish::Release(lease), _) => table.of_lease(*lease).len(),
             (Wish::Leave, Some(process)) => table.of_process(process).len(),
+            (Wish::Edit(Edit::MgmtDelete { object, like }), _) => {
+                table.at_place(*object, like).take(PIECE + 1).count()
+            }
             _ => 0,
         }
     }
@@ -269,7 +273,13 @@ impl Mapper {
     ) -> Result<(Granted, Vec<Change>), RegistryError> {
         let Asked { by, now, wish, .. } = asked;
         let (now, owner) = (*now, by.owner);
-        let apply = |edit: &Edit| self.write(|table| edit.apply(table, by, &self.settings.policy));
+        let apply = |edit: &Edit| match edit {
+            Edit::MgmtDelete { object, like } => {
+                let found = self.read(|table| table.find_place(owner, *object, like))?;
+                Ok(self.remove(found))
+            }
+            _ => self.write(|table| edit.apply(table, by, &self.settings.policy)),
+        };
         let (lease, changes) = match wish {
             Wish::Edit(edit) => (None, apply(edit)?),
             Wish::Lease {
@@ -823,6 +833,34 @@ mod tests {
         };
         let stub = Input::new(&stub, ByteOrder::Little);
         ept::StatusResponse::decode(stub).unwrap().status
+    }
+
+    #[test]
+    fn an_endpoint_of_many_entries_is_taken_out_aside_and_whole() {
+        let stored = Stored::within(|settings| settings.limits = TableLimits::of(1000));
+        let of_object = |object| Entry::new(object, &tcp_tower(ECHO, 1), b"", ANN).unwrap();
+        let many = (1..=2 * PIECE as u128 + 1).map(Uuid::from_u128);
+        let many: Vec<_> = many.map(of_object).collect();
+        stored.done(stored.insert(&many, false));
+        let like = Box::new(many[0].clone());
+        let object = None;
+        let wish = Wish::Edit(Edit::MgmtDelete { object, like });
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.build().unwrap();
+        let refused = runtime.block_on(stored.wish(BOB, wish.clone()));
+        let asked = Input::stub(&[], ByteOrder::Little, TransferSyntax::Ndr);
+        let denied = registration::respond(asked, EptStatus::CANT_PERFORM_OP);
+        assert_eq!(refused, denied);
+        let done = stored.wish(ANN, wish);
+        // The thread that serves has begun nothing.
+        assert_eq!(stored.entries().len(), many.len());
+        let done = runtime.spawn(done);
+        runtime.block_on(tokio::task::yield_now());
+        stored.settle(true);
+        let asked = Input::stub(&[], ByteOrder::Little, TransferSyntax::Ndr);
+        let accepted = registration::respond(asked, EptStatus::OK);
+        assert_eq!(runtime.block_on(done).unwrap(), accepted);
+        assert_eq!(stored.entries(), []);
     }
 
     #[test]
