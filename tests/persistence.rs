@@ -218,6 +218,21 @@ fn a_map_full_of_registrations_leaves_a_longer_configuration_its_room() {
 }
 
 #[test]
+fn the_audit_trail_is_told_whatever_the_level_and_of_what_is_taken_over() {
+    let home = Home::new();
+    let mut command = home.command(Path::new("none"));
+    let run = Run::listening(command.args(["--log-level", "error"]));
+    insert(&run, 7, 0).unwrap();
+    run.expect("op=\"insert\" result=\"accepted\"");
+    assert!(!run.log.text().contains("serving"));
+    let taken = "[[endpoint]]\ninterface = \"60a15ec5-4de8-11d7-a637-005056a20182\"\nversion = \"1.0\"\n\
+        bindings = [\"ncacn_ip_tcp:127.0.0.1[7]\"]\n";
+    home.config.write(&format!("{CONFIG}{taken}"));
+    run.signal(Signal::SIGHUP);
+    run.expect("op=\"configuration\" result=\"taken over\" owner=127.0.0.1");
+}
+
+#[test]
 fn a_damaged_registry_is_set_aside_and_the_configuration_served() {
     let home = Home::new();
     let run = home.start();

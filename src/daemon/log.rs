@@ -1,8 +1,13 @@
 //! Where events go: lines on standard error, as text or as JSON.
 
+use crate::server::AUDIT_TARGET;
 use serde::{Deserialize, Serialize};
 use std::io::{IsTerminal, stderr};
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -44,19 +49,23 @@ impl From<LogLevel> for Level {
     }
 }
 
-/// Sends the events of the whole process to standard error.
+/// Sends the events of the whole process to standard error: those of `level`
+/// and above, and the audit trail whatever the level.
 ///
 /// Called once, by the daemon's start; a second call would be ignored.
 pub fn init(format: LogFormat, level: LogLevel) {
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(Level::from(level))
+    let told = Targets::new()
+        .with_default(Level::from(level))
+        .with_target(AUDIT_TARGET, Level::from(level).max(Level::INFO));
+    let lines = fmt::layer()
         .with_writer(stderr)
         // They would be written to the same place, and panic where it is closed.
         .log_internal_errors(false)
         .with_ansi(stderr().is_terminal());
     // An error means that a subscriber is there already, which then serves.
+    let registry = tracing_subscriber::registry();
     let _ = match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Text => registry.with(lines.with_filter(told)).try_init(),
+        LogFormat::Json => registry.with(lines.json().with_filter(told)).try_init(),
     };
 }

@@ -10,7 +10,7 @@ pub mod mapper;
 pub mod stream;
 
 pub use limits::{LOG_INTERVAL, Limit, Limits};
-pub use mapper::{Mapper, MapperSettings};
+pub use mapper::{AUDIT_TARGET, Mapper, MapperSettings};
 pub use stream::serve;
 
 use crate::proto::{Groups, Served};

@@ -32,7 +32,7 @@ use file::{File, RegisterTable, Text};
 use mistake::{Problem, Source};
 use read::{Reader, Span};
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use toml::Spanned;
 use value::{Mode, Who};
 
@@ -125,7 +125,10 @@ impl Config {
             config.listen.clone_from(&args.listen);
         }
         if let Some(state) = &args.state {
-            config.state = Some(state.clone()).filter(|path| path.as_os_str() != NO_STATE);
+            let path = Some(state).filter(|path| path.as_os_str() != NO_STATE);
+            // Where there is no current folder the path is as good as it was.
+            let full = |path: &PathBuf| absolute(path).unwrap_or_else(|_| path.clone());
+            config.state = path.map(full);
         }
         config.log_level = args.log_level.unwrap_or(config.log_level);
         config.log_format = args.log_format.unwrap_or(config.log_format);

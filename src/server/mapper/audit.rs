@@ -168,7 +168,7 @@ impl Counters {
             match cause {
                 Cause::Call { op, by } => self.tell_call(op, by, change),
                 Cause::End(end) => self.tell_end(*end, change),
-                Cause::Own => {}
+                Cause::Own => tell_own(change),
             }
         }
     }
@@ -244,6 +244,25 @@ impl Counters {
             "registration"
         );
     }
+}
+
+/// Logs that the configuration took over what a registrant had registered.
+fn tell_own(change: &Change) {
+    let Change::Renewed { before, after, .. } = change else {
+        return;
+    };
+    let what = What::from(after);
+    info!(
+        target: TARGET,
+        op = "configuration",
+        result = "taken over",
+        owner = %before.owner(),
+        interface = %what.interface,
+        binding = %what.binding,
+        object = what.object.map(tracing::field::display),
+        annotation = what.annotation,
+        "registration"
+    );
 }
 
 /// Logs a refused change, one event for each entry that it names.

@@ -417,6 +417,7 @@ impl Mapper {
         if changes.is_empty() {
             return;
         }
+        self.counters.tell(&Cause::Own, &changes);
         self.follow(book, &mut changes);
         if let Some(queue) = &self.queue {
             let (cause, waits) = (Cause::Own, None);
