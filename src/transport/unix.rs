@@ -327,7 +327,8 @@ impl Turn {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                .custom_flags(nix::libc::O_NOFOLLOW)
+                // What somebody else put there is neither followed nor waited for.
+                .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
                 .open(&path)
                 .map_err(|error| cause(error, &path))?;
             let own = file.metadata().map_err(ListenCause::System)?;
@@ -495,6 +496,14 @@ mod tests {
 
     fn obstacle(path: &Path) -> ListenCause {
         bind(path).unwrap_err().cause
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_the_lock_is_an_error_and_not_waited_for() {
+        let (_folder, path) = place();
+        let lock = format!("{}.lock", path.display());
+        nix::unistd::mkfifo(lock.as_str(), Mode::S_IRWXU).unwrap();
+        assert!(Listener::bind(&binding_of(&path), Access::default()).is_err());
     }
 
     #[test]
