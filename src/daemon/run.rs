@@ -31,9 +31,9 @@ use uuid::Uuid;
 /// with what comes before and after it is over within 5 s.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// Descriptors besides connections, probes and processes: listeners, standard
+/// Descriptors besides connections, probes and processes: root's connections beyond all, listeners, standard
 /// streams, the runtimes', the store's.
-const OTHER_DESCRIPTORS: u64 = 64;
+const OTHER_DESCRIPTORS: u64 = 96;
 
 /// Processes that are watched by a descriptor, at most, and at most one for so
 /// many descriptors; others are looked at once a second.

@@ -232,6 +232,10 @@ impl Counter {
     }
 }
 
+/// Connections that root has over local sockets beyond those of all: whoever
+/// takes all of those must not keep root's services from registering.
+const ROOTS: usize = 32;
+
 /// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
@@ -254,7 +258,11 @@ impl Clients {
         client: Client,
         limits: &Limits,
     ) -> Result<Arc<AtomicUsize>, Limit> {
-        if self.total >= limits.connections {
+        let own_places = match client {
+            Client::User(0) => ROOTS,
+            _ => 0,
+        };
+        if self.total >= limits.connections.saturating_add(own_places) {
             return Err(Limit::Connections);
         }
         let own = self.each.entry(client).or_default();
@@ -335,6 +343,24 @@ mod tests {
         clients.leave(two);
         clients.leave(one);
         assert!(clients.each.is_empty());
+    }
+
+    #[test]
+    fn root_is_let_in_where_others_have_all_connections() {
+        let limits = Limits {
+            connections: 2,
+            ..Limits::default()
+        };
+        let mut clients = Clients::default();
+        for uid in [1, 2] {
+            assert!(clients.admit(Client::User(uid), &limits).is_ok());
+        }
+        assert!(clients.admit(Client::User(3), &limits).is_err());
+        for _ in 0..ROOTS {
+            assert!(clients.admit(Client::User(0), &limits).is_ok());
+        }
+        let refused = clients.admit(Client::User(0), &limits).map(drop);
+        assert_eq!(refused, Err(Limit::Connections));
     }
 
     #[test]
