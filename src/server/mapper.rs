@@ -7,6 +7,7 @@
 mod audit;
 mod changes;
 mod control;
+mod lives;
 mod queue;
 
 pub use audit::{Counter, Counters, End, TARGET as AUDIT_TARGET};

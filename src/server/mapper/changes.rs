@@ -4,26 +4,22 @@
 //! against it, and then written. When it cannot be written it is taken back,
 //! with all that came after it; ends of lives are not, but written later.
 
-use super::audit::{self, Cause, Counter, End};
+use super::audit::{self, Cause, Counter};
 use super::queue::{Batch, Queue, Queued};
 use super::{Book, Mapper};
-use crate::registry::{
-    Change, Entry, EntryId, Lease, Life, Network, NotProbed, Owner, Probe, Process, Registrant,
-    RegistryError, Table, Target, Verdict,
-};
+use crate::registry::{Change, Lease, Network, Owner, Registrant, RegistryError, Table};
 use crate::server::lock;
 use crate::service::registration::{self, Desk, Edit, Named, Unfit};
 use crate::service::{Call, Outcome, Reply};
 use crate::wire::{FaultStatus, Input};
-use std::collections::BTreeSet;
 use std::sync::{Arc, TryLockError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, oneshot};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 /// Entries that are taken out while lookups wait: a millisecond or two.
-const PIECE: usize = 256;
+pub(super) const PIECE: usize = 256;
 
 /// What a caller asks for, once it is found to be in order.
 #[derive(Debug)]
@@ -326,135 +322,6 @@ impl Mapper {
         Ok((Granted { lease }, changes))
     }
 
-    /// Takes entries out whose process has ended.
-    pub fn end_process(&self, process: Process) {
-        let mut book = lock(&self.book);
-        let changes = self.remove(self.read(|table| table.of_process(process)));
-        self.ended(&mut book, End::Process, changes);
-    }
-
-    /// Takes entries out whose lease is over.
-    pub fn end_leases(&self, now: Instant) {
-        let mut book = lock(&self.book);
-        for lease in book.leases.over(now) {
-            let mut changes = self.remove(self.read(|table| table.of_lease(lease)));
-            changes.push(Change::Unleased(lease));
-            self.ended(&mut book, End::Lease, changes);
-        }
-    }
-
-    /// Takes entries out with the book in hand, so that nobody else changes
-    /// any, and some at a time, so that lookups go on between.
-    fn remove(&self, ids: Vec<EntryId>) -> Vec<Change> {
-        let pieces = ids.chunks(PIECE);
-        let remove =
-            |piece: &[EntryId]| self.write(|table| table.remove_all(piece.iter().copied()));
-        pieces.flat_map(remove).collect()
-    }
-
-    /// When the next lease is over.
-    pub fn next_lease_end(&self) -> Option<Instant> {
-        lock(&self.book).leases.next_end()
-    }
-
-    /// Waits until a lease may end earlier than any did before.
-    pub async fn leases_changed(&self) {
-        self.leases_changed.notified().await;
-    }
-
-    /// Takes at most `most` probes that are due at `now`.
-    pub fn due_probes(&self, now: Instant, most: usize) -> Vec<Probe> {
-        lock(&self.book).probes.due(now, most)
-    }
-
-    /// Hears what a probe has found; takes the entries out whose server is
-    /// dead.
-    pub fn probed(&self, now: Instant, target: Target, verdict: Verdict) {
-        let mut book = lock(&self.book);
-        let dead = book.probes.answered(now, target, verdict);
-        // Most servers answer: no call waits for that.
-        if dead.is_empty() {
-            return;
-        }
-        let changes = self.remove(dead);
-        self.ended(&mut book, End::Unanswered, changes);
-    }
-
-    /// When the next probe is due; `None` while there is none to wait for.
-    pub fn next_probe(&self) -> Option<Instant> {
-        lock(&self.book).probes.next_due()
-    }
-
-    /// Told when a probe may be due earlier than any was before.
-    pub fn probes_changed(&self) -> Arc<Notify> {
-        self.probes_changed.clone()
-    }
-
-    /// Lets the rest follow what the end of lives changed.
-    pub(super) fn ended(&self, book: &mut Book, end: End, mut changes: Vec<Change>) {
-        if changes.is_empty() {
-            return;
-        }
-        self.follow(book, &mut changes);
-        self.counters.tell(&Cause::End(end), &changes);
-        if let Some(queue) = &self.queue {
-            let (cause, waits) = (Cause::End(end), None);
-            queue.push(Queued {
-                changes,
-                cause,
-                waits,
-            });
-        }
-    }
-
-    /// Lets the rest follow what the mapper's own side changed. What is taken
-    /// over from a registrant is no longer kept on disk.
-    pub(super) fn take_over(&self, book: &mut Book, mut changes: Vec<Change>) {
-        changes.retain(|change| match change {
-            Change::Renewed { before, .. } => before.owner().is_registrant(),
-            _ => false,
-        });
-        if changes.is_empty() {
-            return;
-        }
-        self.counters.tell(&Cause::Own, &changes);
-        self.follow(book, &mut changes);
-        if let Some(queue) = &self.queue {
-            let (cause, waits) = (Cause::Own, None);
-            queue.push(Queued {
-                changes,
-                cause,
-                waits,
-            });
-        }
-    }
-
-    /// Goes on with the lives of entries that are back.
-    pub(super) fn resume(&self, book: &mut Book, changes: &[Change], leases: &[(Uuid, Instant)]) {
-        let mut processes = BTreeSet::new();
-        for change in changes {
-            let Some((id, Some(entry))) = change.left() else {
-                continue;
-            };
-            match entry.life() {
-                Life::Process(process) => {
-                    processes.insert(process);
-                }
-                Life::Lease(lease) => {
-                    let kept = leases.iter().find(|(id, _)| *id == lease.id);
-                    let until = kept.map_or_else(Instant::now, |(_, until)| *until);
-                    book.leases.run(entry.owner(), lease, until);
-                }
-                Life::Probe => self.probe(book, id, entry),
-                Life::Permanent => {}
-            }
-        }
-        for process in processes {
-            self.tell(process);
-        }
-        self.leases_changed.notify_one();
-    }
-
     /// Hands changes on to the disk; what comes back tells when they are
     /// there. `None`: there is nothing to wait for.
     fn keep(&self, cause: Cause, changes: Vec<Change>) -> Option<oneshot::Receiver<bool>> {
@@ -470,82 +337,6 @@ impl Mapper {
         };
         queue.push(queued);
         Some(waits)
-    }
-
-    /// Lets leases, probes and processes follow what changed in the table.
-    pub(super) fn follow(&self, book: &mut Book, changes: &mut Vec<Change>) {
-        let mut ended = BTreeSet::new();
-        let mut processes = BTreeSet::new();
-        for change in changes.iter() {
-            let (id, before, after) = match change {
-                Change::Inserted(id, after) => (*id, None, Some(after)),
-                Change::Renewed { id, before, after } => (*id, Some(before), Some(after)),
-                Change::Removed(id, before) => (*id, Some(before), None),
-                Change::Leased { .. } | Change::Unleased(_) => continue,
-            };
-            match after.filter(|after| after.life() == Life::Probe) {
-                Some(after) => self.probe(book, id, after),
-                None => book.probes.remove(id),
-            }
-            match before.map(Entry::life) {
-                Some(Life::Lease(lease)) => {
-                    ended.insert(lease.id);
-                }
-                Some(Life::Process(process)) => {
-                    processes.insert(process);
-                }
-                _ => {}
-            }
-            match after.map(|after| (after.owner(), after.life())) {
-                Some((_, Life::Process(process))) => {
-                    processes.insert(process);
-                }
-                // Its lease was ended, and that was taken back.
-                Some((owner, Life::Lease(lease))) if book.leases.until(lease.id).is_none() => {
-                    book.run_lease(Instant::now(), owner, lease);
-                }
-                _ => {}
-            }
-        }
-        processes.into_iter().for_each(|process| self.tell(process));
-        ended.retain(|lease| !self.read(|table| table.has_lease(*lease)));
-        for lease in ended {
-            if book.leases.until(lease).is_some() {
-                book.leases.end(lease);
-                changes.push(Change::Unleased(lease));
-            }
-        }
-        self.leases_changed.notify_one();
-    }
-
-    /// Has the server of an entry probed, if it can be.
-    fn probe(&self, book: &mut Book, id: EntryId, entry: &Entry) {
-        match self.target(entry) {
-            Ok(target) => {
-                book.probes.add(Instant::now(), id, entry.owner(), target);
-                self.probes_changed.notify_one();
-            }
-            Err(_) => book.probes.remove(id),
-        }
-    }
-
-    /// Where the server of an entry is probed, or why it is not.
-    pub(super) fn target(&self, entry: &Entry) -> Result<Target, NotProbed> {
-        let settings = &self.settings;
-        Target::of(entry, |address| {
-            settings.probes_foreign || (settings.is_here)(address)
-        })
-    }
-
-    /// Whether the end of a process is that of entries.
-    pub fn has_process(&self, process: Process) -> bool {
-        self.read(|table| table.has_process(process))
-    }
-
-    /// Tells that a process has another entry, or one less.
-    fn tell(&self, process: Process) {
-        // Nobody listens any more only when all ends.
-        let _ = self.processes.send(process);
     }
 
     /// Waits for changes that have to be written; `None` when there will be no
@@ -647,25 +438,11 @@ fn is_so(table: &Table, change: &Change) -> bool {
     left.is_some_and(|(id, entry)| table.get(id) == entry)
 }
 
-impl Book {
-    /// Begins or renews a lease.
-    fn run_lease(&mut self, now: Instant, owner: Owner, lease: Lease) -> Change {
-        /// A year: longer than any lease that is granted.
-        const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-        let until = now + lease.duration.min(FAR);
-        self.leases.run(owner, lease, until);
-        Change::Leased {
-            lease: lease.id,
-            until,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::registry::samples::{ECHO, OTHER, SAMR, tcp_tower, tower};
-    use crate::registry::{Policy, Rule, TableLimits};
+    use crate::registry::{Entry, EntryId, Life, Policy, Process, Rule, TableLimits};
     use crate::server::mapper::MapperSettings;
     use crate::service::Conversation;
     use crate::wire::EptStatus;
@@ -674,6 +451,7 @@ mod tests {
     use std::future::Future;
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
     use tokio::sync::mpsc::UnboundedReceiver;
 
     const ANN: Owner = Owner::User(1000);
