@@ -391,7 +391,8 @@ fn the_control_interface_is_not_served_over_tcp() {
 
 // Hold
 
-/// Starts `epm hold`, its output taken.
+/// Starts `epm hold`, its output taken. It heeds all signals, also where
+/// whoever runs the tests ignores some, as under nohup.
 fn hold(mapper: &Mapper, command: &[&str]) -> Child {
     let arguments = [
         "hold",
@@ -403,7 +404,8 @@ fn hold(mapper: &Mapper, command: &[&str]) -> Child {
         "held",
         "--",
     ];
-    std::process::Command::new(env!("CARGO_BIN_EXE_epm"))
+    std::process::Command::new("env")
+        .args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_epm")])
         .args(arguments.iter().chain(command))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
