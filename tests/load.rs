@@ -295,7 +295,7 @@ fn more_connections_than_files_are_warned_of() {
         env!("CARGO_BIN_EXE_epmapperd")
     );
     let run = Run::spawn(shell.args(["-c", &script]));
-    run.expect("the system allows fewer open files (RLIMIT_NOFILE) limit=\"connections\" connections=10000 most=555");
+    run.expect("the system allows fewer open files (RLIMIT_NOFILE) limit=\"connections\" connections=10000 most=523");
     assert_eq!(Peer::bound(run.address()).annotations().len(), 1);
 }
 
