@@ -59,6 +59,9 @@ const CONVERSATIONS: u64 = 2000;
 /// Unexplained differences that are told in full.
 const TOLD: usize = 5;
 
+/// Conversations in which Samba's mapper may hang: one was seen to in one run of ten, and not in the next.
+const HUNG: usize = 2;
+
 #[test]
 fn every_difference_from_sambas_mapper_is_explained() {
     let Some(samba) = Samba::start(Ipv4Addr::new(127, 0, 65, 1)) else {
@@ -82,7 +85,12 @@ fn every_difference_from_sambas_mapper_is_explained() {
         "{}",
         unexplained(&servers, &account)
     );
-    if own.is_err() {
+    assert!(
+        account.hung.len() <= HUNG,
+        "Samba's mapper hangs: {}",
+        account.hung[0]
+    );
+    if own.is_err() && account.hung.is_empty() {
         let unused: Vec<_> = ALLOWANCES
             .iter()
             .filter(|allowance| !account.used.contains_key(allowance.id))
@@ -109,11 +117,12 @@ fn config(samba: Ipv4Addr) -> String {
 fn tell(account: &Account, by_hand: usize, seeds: &[u64]) {
     let mut line = format!(
         "differential: {by_hand} conversations by hand and {CONVERSATIONS} of each seed of {seeds:?} with Samba's mapper; {} alike to \
-         their end, {} unexplained; answers {:?}; its process crashed {} times; allowances used:",
+         their end, {} unexplained; answers {:?}; its process crashed {} times and hung {} times; allowances used:",
         account.compared_to_the_end,
         account.unexplained.len(),
         account.answers,
-        account.crashes
+        account.crashes,
+        account.hung.len()
     );
     for allowance in ALLOWANCES {
         let used = account.used.get(allowance.id).copied().unwrap_or(0);

@@ -32,6 +32,14 @@ pub struct Said {
     pub sambas: Vec<Trace>,
 }
 
+impl Said {
+    /// Whether Samba's mapper never answered something, which it always has
+    /// at another time: a process of it hangs.
+    fn is_silent(&self) -> bool {
+        self.sambas.iter().any(|trace| trace.end == End::Silent)
+    }
+}
+
 /// What came of all conversations.
 #[derive(Default)]
 pub struct Account {
@@ -45,6 +53,8 @@ pub struct Account {
     pub used: BTreeMap<&'static str, usize>,
     /// How often Samba's mapper crashed.
     pub crashes: usize,
+    /// Those that Samba's mapper left unanswered twice, so that nothing can be compared.
+    pub hung: Vec<Conversation>,
     pub unexplained: Vec<Unexplained>,
 }
 
@@ -70,10 +80,14 @@ impl Servers {
             for (conversation, mut said) in batch.iter().zip(all) {
                 // A connection that came when the process ended may never be
                 // answered; alone it shows whether that was the reason.
-                if said.sambas.iter().any(|trace| trace.end == End::Silent) {
+                if said.is_silent() {
                     said = self.play_alone(conversation);
                 }
-                account.add(conversation, said);
+                if said.is_silent() {
+                    account.hung.push(conversation.clone());
+                } else {
+                    account.add(conversation, said);
+                }
             }
         }
         account
