@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may name besides itself. The order is the data's way.
-const MAY_NAME: [(&str, &[&str]); 10] = [
+const MAY_NAME: [(&str, &[&str]); 11] = [
     ("wire", &[]),
     ("proto", &["wire"]),
     ("registry", &["wire"]),
@@ -16,6 +16,7 @@ const MAY_NAME: [(&str, &[&str]); 10] = [
         &["wire", "proto", "registry", "service", "transport"],
     ),
     ("client", &["wire", "proto", "transport"]),
+    ("security", &["wire", "proto"]),
     (
         "daemon",
         &[
@@ -26,10 +27,14 @@ const MAY_NAME: [(&str, &[&str]); 10] = [
             "transport",
             "server",
             "client",
+            "security",
         ],
     ),
-    ("cli", &["wire", "client"]),
-    ("fuzzing", &["wire", "proto", "registry", "service"]),
+    ("cli", &["wire", "client", "security"]),
+    (
+        "fuzzing",
+        &["wire", "proto", "registry", "service", "security"],
+    ),
 ];
 
 /// Packages that the core may name.

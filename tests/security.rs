@@ -1062,7 +1062,7 @@ fn whatever_is_changed_in_a_leg_nobody_else_gets_in() {
             server.exchange(&client.request(WHOLE, STUB));
             let caller = server.calls.last().and_then(|call| call.caller.clone());
             if let Some(caller) = caller {
-                assert_eq!(&*caller.principal, "alice", "octet {at}");
+                assert_eq!(caller.principal.to_string(), "alice", "octet {at}");
                 assert_eq!(caller.auth_level, AuthLevel::INTEGRITY, "octet {at}");
             }
         }

@@ -15,7 +15,7 @@ use super::answer::{self, About, Agreed, Protection};
 use super::context::{Answers, ContextTable, Served};
 use super::fragment::Assembly;
 use super::frame::{self, Frame};
-use super::security::{Leg, Security, SecurityContexts, SecurityError};
+use super::security::{Leg, Principal, Security, SecurityContexts, SecurityError};
 use super::transmit::Transmit;
 use crate::wire::drep::ByteOrder;
 use crate::wire::pdu::{AuthLevel, AuthType, Header};
@@ -100,8 +100,8 @@ pub struct Call {
 /// Who makes a call, by the security context that it came under.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The client's name, as its provider tells it.
-    pub principal: Arc<str>,
+    /// The client, as its provider tells it.
+    pub principal: Principal,
     /// The type of its authentication.
     pub auth_type: AuthType,
     /// How much was protected.

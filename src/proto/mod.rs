@@ -21,4 +21,7 @@ pub use association::{Answer, Association, Call, Caller, Closed, Counts, Event, 
 pub use client::{Agreed, ClientAssociation, ClientEvent, ClientSettings, ProtocolError};
 pub use context::Served;
 pub use group::Groups;
-pub use security::{Leg, Security, SecurityContext, SecurityProvider};
+pub use security::{
+    Leg, LegAnswer, LegOutcome, Packet, Principal, Security, SecurityContext, SecurityError,
+    SecurityProvider,
+};

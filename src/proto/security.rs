@@ -23,30 +23,55 @@ pub trait SecurityProvider: fmt::Debug + Send + Sync {
     ///
     /// `level` is connect, integrity or privacy: packet is treated as integrity.
     fn begin(&self, level: AuthLevel) -> Box<dyn SecurityContext>;
+
+    /// Whether a leg may wait for files or for another host, so that whoever
+    /// drives the association takes it where that holds nobody up.
+    fn may_block(&self) -> bool {
+        false
+    }
 }
 
-/// What is agreed on between one client and the server.
+/// Who a peer has shown itself to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// Nobody in particular: it logged on without a name.
+    Anonymous,
+    /// An account by its name, behind which a Kerberos principal has `@REALM`.
+    Named(Arc<str>),
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Principal::Anonymous => "anonymous",
+            Principal::Named(name) => name,
+        })
+    }
+}
+
+/// What is agreed on between a client and a server: either end's half of it.
 pub trait SecurityContext: fmt::Debug + Send {
-    /// Takes the client's next token, the first included.
+    /// Takes the peer's next token, the first included. The end that begins is
+    /// given an empty one first, since the peer has said nothing yet.
     ///
     /// # Errors
-    /// When the token does not belong here, or the client is not who it says.
+    /// When the token does not belong here, or the peer is not who it says.
     fn proceed(&mut self, token: &[u8]) -> Result<LegAnswer, SecurityError>;
 
-    /// Who the client is; asked for once the context is complete.
-    fn principal(&self) -> Arc<str>;
+    /// Who the peer is; asked for once the context is complete.
+    fn principal(&self) -> Principal;
 
     /// Octets of a packet's signature: always as many once the context is
     /// complete, and at least 1.
     fn signature_len(&self) -> usize;
 
-    /// Checks a packet of the client, and unseals it at level privacy.
+    /// Checks a packet of the peer, and unseals it at level privacy.
     ///
     /// # Errors
-    /// When the signature is not the client's, or not this packet's.
+    /// When the signature is not the peer's, or not this packet's.
     fn verify(&mut self, packet: Packet<'_>, signature: &[u8]) -> Result<(), SecurityError>;
 
-    /// Signs a packet to the client, and seals it at level privacy. `signature`
+    /// Signs a packet to the peer, and seals it at level privacy. `signature`
     /// has `signature_len` octets, all zero.
     ///
     /// # Errors
@@ -92,7 +117,10 @@ impl Leg {
             let provider = providers.iter().find(is_meant)?;
             Some(provider.begin(self.auth_level))
         };
-        let mut context = self.context.or_else(begin).ok_or(SecurityError::Token)?;
+        let mut context = self
+            .context
+            .or_else(begin)
+            .ok_or(SecurityError::Token("no provider of its type"))?;
         let answer = context.proceed(&self.token)?;
         Ok((context, answer))
     }
@@ -110,14 +138,20 @@ pub struct Packet<'a> {
 }
 
 /// Why a token or a packet is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecurityError {
     /// The token cannot be read, or has no place here.
-    #[error("the token is not one that may come here")]
-    Token,
-    /// The client is not who it says, or may not log on.
-    #[error("the logon is refused")]
-    Denied,
+    #[error("the token is not one that may come here: {0}")]
+    Token(&'static str),
+    /// The peer is not who it says, or may not log on.
+    #[error("the logon is refused: {reason}")]
+    Denied {
+        /// The name that it gave, as far as one could be read; not to be
+        /// believed.
+        claimed: Option<Arc<str>>,
+        /// Why, for a log; a peer is never told.
+        reason: &'static str,
+    },
     /// The signature is not this packet's.
     #[error("the signature does not fit")]
     Signature,
@@ -354,11 +388,14 @@ impl SecurityContexts {
     /// # Errors
     /// When it was refused; the context has failed.
     pub fn settle(&mut self, index: usize, outcome: LegOutcome) -> Result<Vec<u8>, SecurityError> {
-        let slot = self.slots.get_mut(index).ok_or(SecurityError::Token)?;
+        let slot = self
+            .slots
+            .get_mut(index)
+            .ok_or(SecurityError::Token("no such context"))?;
         slot.stage = Stage::Failed;
         let (context, answer) = outcome?;
         if answer.token.len() > LONGEST_TOKEN {
-            return Err(SecurityError::Token);
+            return Err(SecurityError::Token("its answer is too long"));
         }
         slot.stage = match answer.is_complete {
             true => Stage::Complete,

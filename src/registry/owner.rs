@@ -8,6 +8,7 @@ use super::liveness::{LifeKind, Process};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Who registered an entry.
@@ -160,6 +161,10 @@ pub struct Rule {
     pub groups: Vec<u32>,
     /// Networks of callers over IP.
     pub networks: Vec<Network>,
+    /// Whether the caller has to be an account that has proved itself.
+    pub authenticated: bool,
+    /// The accounts that it has to be one of, in whatever case; empty for any.
+    pub accounts: Vec<Arc<str>>,
     /// How an entry of `ept_insert` ends, unless its registrant asks otherwise.
     pub life: LifeKind,
     /// Whether addresses are taken that are not this host's.

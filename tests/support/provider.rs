@@ -1,9 +1,12 @@
 //! A security provider for tests: three legs of plain words, a checksum for a signature.
 
-use epmapper::proto::security::{LegAnswer, Packet, SecurityError};
-use epmapper::proto::{SecurityContext, SecurityProvider};
+use epmapper::proto::{
+    LegAnswer, Packet, Principal, SecurityContext, SecurityError, SecurityProvider,
+};
 use epmapper::wire::pdu::{AuthLevel, AuthType};
-use std::sync::Arc;
+
+/// A token that nobody speaks.
+const STRANGE: SecurityError = SecurityError::Token("not of these words");
 
 /// Octets of a signature.
 pub const SIGNATURE: usize = 16;
@@ -92,8 +95,8 @@ impl SecurityContext for Conversation {
             Ok(LegAnswer { token, is_complete })
         };
         let Some((name, _)) = &self.client else {
-            let name = token.strip_prefix(b"hello ").ok_or(SecurityError::Token)?;
-            let name = String::from_utf8(name.to_vec()).map_err(|_| SecurityError::Token)?;
+            let name = token.strip_prefix(b"hello ").ok_or(STRANGE)?;
+            let name = String::from_utf8(name.to_vec()).map_err(|_| STRANGE)?;
             let packets = Packets::new(&name, self.level);
             self.client = Some((name, packets));
             return answer(CHALLENGE, self.legs == Legs::One);
@@ -101,24 +104,27 @@ impl SecurityContext for Conversation {
         if self.is_proven {
             return match token {
                 THANKS => answer(b"", true),
-                _ => Err(SecurityError::Token),
+                _ => Err(STRANGE),
             };
         }
         if token != proof(name) {
-            return Err(SecurityError::Denied);
+            return Err(SecurityError::Denied {
+                claimed: Some(name.as_str().into()),
+                reason: "another name",
+            });
         }
         self.is_proven = true;
         match self.legs {
-            Legs::One => Err(SecurityError::Token),
+            Legs::One => Err(STRANGE),
             Legs::Two => answer(b"", true),
             Legs::TwoWelcomed => answer(WELCOME, true),
             Legs::Three => answer(WELCOME, false),
         }
     }
 
-    fn principal(&self) -> Arc<str> {
+    fn principal(&self) -> Principal {
         let (name, _) = self.client.as_ref().expect("a context that is complete");
-        name.as_str().into()
+        Principal::Named(name.as_str().into())
     }
 
     fn signature_len(&self) -> usize {

@@ -80,6 +80,8 @@ impl Reader<'_> {
                 life,
                 foreign_addresses: table.foreign_addresses,
                 exclusive: table.exclusive,
+                authenticated: false,
+                accounts: Vec::new(),
             },
             table: RegisterTable {
                 life: Some(written_life(life)),
