@@ -186,6 +186,7 @@ fn call(table: &Table, handles: &mut Handles, opnum: u16, stub: &[u8]) -> Vec<u8
         dialled: Some(Ipv4Addr::LOCALHOST),
         handles,
         fresh: &|| Uuid::from_u128(7),
+        trust: epmapper::service::Trust::Nobody,
         registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
     };
     match service::ept::call(table, Conversation::Windows, call) {

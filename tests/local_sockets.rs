@@ -332,7 +332,7 @@ async fn interfaces_for_local_callers_are_not_offered_over_tcp() {
         let interface: Arc<dyn Interface> = Arc::new(Who(id, sender.clone()));
         vec![interface]
     });
-    let server = Server::new(all, locals, Limits::default(), Arc::default());
+    let server = Server::new(all, locals, Vec::new(), Limits::default(), Arc::default());
     let (_stop, stopped) = watch::channel(false);
     for listener in [local, tcp] {
         tokio::spawn(serve(listener, server.clone(), stopped.clone()));

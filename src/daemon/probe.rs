@@ -355,7 +355,13 @@ mod tests {
         let listener = Listener::Tcp(listener);
         let (mapper, _) = Mapper::new(MapperSettings::new(Conversation::Windows, 10));
         let (interfaces, statistics) = (mapper.interfaces(), mapper.statistics());
-        let server = Server::new(interfaces, Vec::new(), Limits::default(), statistics);
+        let server = Server::new(
+            interfaces,
+            Vec::new(),
+            Vec::new(),
+            Limits::default(),
+            statistics,
+        );
         thread::spawn(move || {
             let mut builder = runtime::Builder::new_current_thread();
             let runtime = builder.enable_all().build().unwrap();

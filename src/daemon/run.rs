@@ -367,7 +367,7 @@ impl Daemon {
         mapper.replace_owned(Owner::Configuration, config.entries())?;
         let limits = config.limits.clone();
         let (interfaces, local) = (mapper.interfaces(), mapper.local_interfaces());
-        let server = Server::new(interfaces, local, limits, mapper.statistics());
+        let server = Server::new(interfaces, local, Vec::new(), limits, mapper.statistics());
         let daemon = Daemon {
             args,
             config,

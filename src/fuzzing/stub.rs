@@ -5,6 +5,7 @@ use super::registry::{OBJECTS, some_entry};
 use crate::registry::{
     HandleLimits, Handles, Inquiry, Operation, Position, Registrant, Table, Walk,
 };
+use crate::service::Trust;
 use crate::service::{self, Conversation, Reply};
 use crate::wire::control::{
     CountersRequest, CountersResponse, EntriesRequest, EntriesResponse, LeaseRequest,
@@ -167,6 +168,7 @@ fn service_call<'a>(
         dialled: Some(Ipv4Addr::LOCALHOST),
         handles,
         fresh: &|| Uuid::from_u128(1),
+        trust: Trust::Nobody,
         registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
     }
 }

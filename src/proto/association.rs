@@ -222,6 +222,8 @@ pub struct Counts {
     pub contexts_refused: u32,
     /// Calls refused for `max_call`.
     pub calls_refused: u32,
+    /// Security contexts refused for `Security::max_contexts`.
+    pub security_contexts_refused: u32,
 }
 
 /// A step of the machine: `Err` ends the connection.

@@ -35,6 +35,13 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Presentation contexts of one connection.
     pub contexts: usize,
+    /// Security contexts of one connection.
+    pub security_contexts: usize,
+    /// Wrong logons of one client that are answered at once.
+    pub wrong_logons: usize,
+    /// How long one of them takes to be forgiven; until then further logons of
+    /// that client wait.
+    pub wrong_logon_rest: Duration,
     /// Unfinished lookups of one association group.
     pub lookup_handles: usize,
     /// How long an unfinished lookup is kept without being asked for more.
@@ -72,6 +79,9 @@ impl Default for Limits {
             queued_octets: 1 << 20,
             write_timeout: Duration::from_secs(30),
             contexts: 256,
+            security_contexts: 64,
+            wrong_logons: 10,
+            wrong_logon_rest: Duration::from_secs(1),
             lookup_handles: 32,
             lookup_life: Duration::from_secs(10 * 60),
             entries: 1_000_000,
@@ -115,11 +125,16 @@ pub enum Limit {
     CallOctets,
     /// An unfinished lookup was ended, since its client began others.
     LookupHandles,
+    /// A security context was refused.
+    SecurityContexts,
+    /// A logon waited, or was refused, since its client had logged on wrongly
+    /// too often.
+    WrongLogons,
 }
 
 impl Limit {
     /// All of them, in the order of their counters.
-    pub const ALL: [Limit; 13] = [
+    pub const ALL: [Limit; 15] = [
         Limit::Connections,
         Limit::ConnectionsPerClient,
         Limit::BindTimeout,
@@ -133,6 +148,8 @@ impl Limit {
         Limit::Contexts,
         Limit::CallOctets,
         Limit::LookupHandles,
+        Limit::SecurityContexts,
+        Limit::WrongLogons,
     ];
 
     /// The setting's name in the configuration; `open_files` is the system's
@@ -152,6 +169,8 @@ impl Limit {
             Limit::Contexts => "contexts",
             Limit::CallOctets => "call_octets",
             Limit::LookupHandles => "lookup_handles",
+            Limit::SecurityContexts => "security_contexts",
+            Limit::WrongLogons => "wrong_logons",
         }
     }
 }

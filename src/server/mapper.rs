@@ -18,7 +18,9 @@ use crate::registry::{
     Changed, Entry, EntryId, Leases, Owner, Policy, ProbeSettings, Probes, Process, Rates,
     RegistryError, Table, TableLimits,
 };
-use crate::service::{self, Call, Conversation, Interface, Outcome, mgmt, registration};
+use crate::service::{
+    self, Access, Call, Conversation, Interface, Outcome, Required, mgmt, registration,
+};
 use crate::wire::{SyntaxId, TransferSyntax};
 use queue::Queue;
 use std::fmt;
@@ -77,6 +79,8 @@ pub struct MapperSettings {
     pub limits: TableLimits,
     /// Who may register what.
     pub policy: Policy,
+    /// Who is answered at all.
+    pub access: Access,
     /// Entries that one owner may change in a second.
     pub changes_per_second: usize,
     /// Refused entries of one caller that are logged in a second.
@@ -103,6 +107,7 @@ impl MapperSettings {
             object: Uuid::new_v4(),
             limits: TableLimits::of(entries),
             policy: Policy::default(),
+            access: Access::default(),
             changes_per_second: usize::MAX,
             refusals_per_second: 10,
             is_here: Box::new(|address| address.is_loopback() || address.is_unspecified()),
@@ -253,7 +258,15 @@ impl Interface for Ept {
     }
 
     fn call(&self, call: Call<'_>) -> Outcome {
-        if registration::is_change(call.opnum) {
+        let is_change = registration::is_change(call.opnum);
+        let kind = match is_change {
+            true => Required::Everything,
+            false => Required::Lookups,
+        };
+        if let Err(refusal) = self.0.settings.access.check(kind, call.trust) {
+            return refusal.into();
+        }
+        if is_change {
             return self.0.change(call);
         }
         let conversation = self.0.settings.conversation;
@@ -276,6 +289,10 @@ impl Interface for Mgmt {
     }
 
     fn call(&self, call: Call<'_>) -> Outcome {
+        let access = self.0.settings.access;
+        if let Err(refusal) = access.check(Required::Everything, call.trust) {
+            return refusal.into();
+        }
         let view = mgmt::View {
             interfaces: &[SyntaxId::EPT],
             statistics: self.0.statistics.read(),

@@ -6,6 +6,8 @@
 //! locks of the package live here; none is held across an await.
 
 pub mod limits;
+mod logon;
+mod logons;
 pub mod mapper;
 pub mod stream;
 
@@ -13,14 +15,15 @@ pub use limits::{LOG_INTERVAL, Limit, Limits};
 pub use mapper::{AUDIT_TARGET, Mapper, MapperSettings};
 pub use stream::serve;
 
-use crate::proto::{Groups, Served};
+use crate::proto::{Groups, Security, SecurityProvider, Served};
 use crate::registry::{HandleLimits, Handles};
 use crate::service::Interface;
 use limits::{Client, Clients, Strikes};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use logons::Logons;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Interfaces and limits that all ways in share.
 pub struct Server {
@@ -31,6 +34,8 @@ pub struct Server {
     served: Arc<[Served]>,
     /// What callers over local sockets are offered: all.
     served_locally: Arc<[Served]>,
+    /// Who authenticates clients.
+    providers: Arc<[Arc<dyn SecurityProvider>]>,
     /// What clients may take.
     limits: Limits,
     /// How often they wanted more.
@@ -41,6 +46,10 @@ pub struct Server {
     groups: Mutex<Groups<Arc<Group>>>,
     /// Who is connected.
     clients: Mutex<Clients>,
+    /// Wrong logons.
+    logons: Mutex<Logons>,
+    /// Taken by legs that may wait for files or other hosts.
+    blocking_legs: Semaphore,
     /// Octets of calls that are incomplete or wait, on all connections.
     held: AtomicUsize,
     /// Told when the last connection is gone.
@@ -64,6 +73,10 @@ pub struct Statistics {
     packets_in: AtomicU32,
     /// PDUs sent.
     packets_out: AtomicU32,
+    /// Logons that came to their end.
+    logons: AtomicU64,
+    /// Logons that were refused.
+    wrong_logons: AtomicU64,
 }
 
 impl Statistics {
@@ -79,12 +92,24 @@ impl Statistics {
     }
 }
 
+impl Statistics {
+    /// Logons that came to their end, and those that were refused.
+    pub fn logons(&self) -> [u64; 2] {
+        [&self.logons, &self.wrong_logons].map(|counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+/// Legs that may wait for files or other hosts, at once.
+const BLOCKING_LEGS: usize = 8;
+
 impl Server {
     /// A server of `interfaces`, and for callers over local sockets of
-    /// `local_interfaces` as well, which counts its traffic in `statistics`.
+    /// `local_interfaces` as well, which counts its traffic in `statistics`;
+    /// `providers` authenticate clients, each of another type.
     pub fn new(
         interfaces: Vec<Arc<dyn Interface>>,
         local_interfaces: Vec<Arc<dyn Interface>>,
+        providers: Vec<Arc<dyn SecurityProvider>>,
         limits: Limits,
         statistics: Arc<Statistics>,
     ) -> Arc<Self> {
@@ -94,6 +119,9 @@ impl Server {
             served_locally: interfaces.iter().map(self::served).collect(),
             interfaces,
             served,
+            logons: Mutex::new(Logons::new(limits.wrong_logons, limits.wrong_logon_rest)),
+            blocking_legs: Semaphore::new(BLOCKING_LEGS),
+            providers: providers.into(),
             limits,
             strikes: Strikes::default(),
             statistics,
@@ -102,6 +130,14 @@ impl Server {
             held: AtomicUsize::new(0),
             emptied: Notify::new(),
         })
+    }
+
+    /// What connections may authenticate.
+    fn security(&self) -> Security {
+        Security {
+            auth_types: self.providers.iter().map(|p| p.auth_type()).collect(),
+            max_contexts: self.limits.security_contexts,
+        }
     }
 
     /// How many connections there are.

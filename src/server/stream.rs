@@ -1,10 +1,13 @@
 //! Connections: an association each, fed from a socket.
 
 use super::limits::{Client, Limit};
+use super::logon;
 use super::{Admission, Group, Server, lock};
-use crate::proto::{Answer, Association, Call, Closed, Event, Security, Settings};
+use crate::proto::{
+    Answer, Association, Call, Caller as Authenticated, Closed, Event, Leg, Principal, Settings,
+};
 use crate::registry::{Owner, Process, Registrant};
-use crate::service::{self, Later, Outcome, Reply};
+use crate::service::{self, Later, Outcome, Reply, Trust};
 use crate::transport::unix::Identity;
 use crate::transport::{Caller, Listener, Stream};
 use crate::wire::{FaultStatus, TransferSyntax, ndr};
@@ -125,7 +128,7 @@ fn settings(server: &Server, listener: &Listener) -> Settings {
         max_waiting: limits.calls_in_flight,
         max_queued: limits.queued_octets,
         max_contexts: limits.contexts,
-        security: Security::none(),
+        security: server.security(),
         bind_timeout: limits.bind_timeout,
         idle_timeout: limits.idle_timeout,
         call_timeout: limits.call_timeout,
@@ -158,6 +161,7 @@ fn accept(
         turn: TURN,
         waited: true,
         awaited: None,
+        leg: None,
         caller,
     };
     tokio::spawn(connection.run(stop.clone()));
@@ -175,6 +179,22 @@ fn dialled(stream: &Stream, way_in: WayIn) -> Option<Ipv4Addr> {
             }
         }
         _ => None,
+    }
+}
+
+/// How far a caller's word is to be taken.
+fn trust(caller: Caller, authenticated: Option<&Authenticated>) -> Trust {
+    match (caller, authenticated) {
+        (Caller::Local(_), _) => Trust::Local,
+        (
+            Caller::Network(_),
+            Some(Authenticated {
+                principal: Principal::Named(_),
+                auth_level,
+                ..
+            }),
+        ) => Trust::Account(*auth_level),
+        _ => Trust::Nobody,
     }
 }
 
@@ -238,6 +258,8 @@ struct Connection {
     waited: bool,
     /// A call whose reply has to be waited for; no other is begun meanwhile.
     awaited: Option<(Call, Later)>,
+    /// A leg of an authentication that is to be taken.
+    leg: Option<Leg>,
     /// Who the client is.
     caller: Caller,
 }
@@ -310,6 +332,17 @@ impl Connection {
                 self.waited = true;
                 armed = false;
                 self.reply(&call, &reply);
+                continue;
+            }
+            if let Some(leg) = self.leg.take() {
+                let outcome = tokio::select! {
+                    biased;
+                    () = stopped.as_mut() => return Err(End::Stop),
+                    outcome = logon::take(self.server(), self.caller, leg) => outcome,
+                };
+                self.association.leg_taken(outcome);
+                self.waited = true;
+                armed = false;
                 continue;
             }
             if held_back || self.now.duration_since(self.turn_began) > self.turn {
@@ -417,7 +450,7 @@ impl Connection {
     fn take_turn(&mut self) -> bool {
         while let Some(event) = self.association.poll_event() {
             self.event(event);
-            if self.awaited.is_some() {
+            if self.awaited.is_some() || self.leg.is_some() {
                 return true;
             }
             if self.association.is_busy() && self.turn_began.elapsed() > self.turn {
@@ -458,8 +491,7 @@ impl Connection {
                 self.association
                     .joined(self.group.as_ref().map(|(id, _)| *id));
             }
-            // Nobody offers a type that a leg could be of.
-            Event::Leg(leg) => self.association.leg_taken(leg.take(&[])),
+            Event::Leg(leg) => self.leg = Some(leg),
             Event::Call(mut call) => match self.call(&call) {
                 Outcome::Now(reply) => self.reply(&call, &reply),
                 Outcome::Later(reply) => {
@@ -516,6 +548,7 @@ impl Connection {
             dialled: self.dialled,
             handles: &mut handles,
             fresh: &Uuid::new_v4,
+            trust: trust(self.caller, call.caller.as_ref()),
             registrant: &|| self.registrant(),
         });
         if handles.evicted() != evicted {
@@ -551,6 +584,8 @@ impl Connection {
         let strikes = &self.server().strikes;
         strikes.add(Limit::Contexts, counts.contexts_refused.into());
         strikes.add(Limit::CallOctets, counts.calls_refused.into());
+        let contexts = counts.security_contexts_refused;
+        strikes.add(Limit::SecurityContexts, contexts.into());
     }
 
     /// Counts the limits that ended the connection.

@@ -218,6 +218,7 @@ mod tests {
     use crate::registry::Entry;
     use crate::registry::samples::{ECHO, OBJECT, OTHER, SAMR, entry, tcp, tcp_tower, tower};
     use crate::registry::{HandleLimits, Handles, Registrant};
+    use crate::service::Trust;
     use crate::wire::ept::{InquiryType, VersionOption};
     use crate::wire::{ByteOrder, FaultStatus, Input, Output, TransferSyntax};
     use std::cell::Cell;
@@ -300,6 +301,7 @@ mod tests {
                 dialled: self.dialled,
                 handles: &mut self.handles,
                 fresh: &fresh,
+                trust: Trust::Nobody,
                 registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
             };
             super::call(&self.table, self.conversation, call)

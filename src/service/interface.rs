@@ -1,5 +1,6 @@
 //! What an interface is: an id, transfer syntaxes, operations.
 
+use super::access::Trust;
 use crate::registry::{Handles, Registrant};
 use crate::wire::{DecodeError, EptStatus, FaultStatus, Input, Output, SyntaxId, TransferSyntax};
 use std::fmt;
@@ -25,6 +26,8 @@ pub struct Call<'a> {
     pub handles: &'a mut Handles,
     /// Makes a UUID that nobody can guess.
     pub fresh: &'a dyn Fn() -> Uuid,
+    /// How far the caller's word is to be taken.
+    pub trust: Trust,
     /// Tells who calls.
     pub registrant: &'a dyn Fn() -> Registrant,
 }

@@ -100,6 +100,7 @@ mod tests {
     use super::Conversation::{Dce, Samba, Windows};
     use super::*;
     use crate::registry::{Handles, Registrant};
+    use crate::service::Trust;
     use crate::wire::TransferSyntax::{Ndr, Ndr64};
     use crate::wire::{ByteOrder, FaultStatus, Input, TransferSyntax};
     use std::net::Ipv4Addr;
@@ -133,6 +134,7 @@ mod tests {
             dialled: None,
             handles: &mut Handles::default(),
             fresh: &Uuid::max,
+            trust: Trust::Nobody,
             registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
         };
         super::call(&view, conversation, call)

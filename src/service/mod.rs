@@ -4,6 +4,7 @@
 //! places where real mappers differ. Leaves out connections, locks and clocks:
 //! what a call needs of them comes with it. Never awaits.
 
+pub mod access;
 pub mod conversation;
 pub mod ept;
 pub mod interface;
@@ -11,5 +12,6 @@ pub mod mgmt;
 pub mod registration;
 mod walk;
 
+pub use access::{Access, Required, Trust};
 pub use conversation::Conversation;
 pub use interface::{Call, Interface, Later, Outcome, Refusal, Reply};

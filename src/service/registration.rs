@@ -427,6 +427,7 @@ mod tests {
             dialled: None,
             handles: &mut handles,
             fresh: &|| OTHER,
+            trust: crate::service::Trust::Nobody,
             registrant: &ann,
         })
     }

@@ -87,6 +87,9 @@ pub struct LimitsTable {
     /// Presentation contexts of one connection.
     pub contexts: Count,
     /// Unfinished lookups of one association group.
+    pub security_contexts: Count,
+    pub wrong_logons: Count,
+    pub wrong_logon_rest: Period,
     pub lookup_handles: Count,
     /// From one page of a lookup to the next.
     pub lookup_life: Period,
@@ -130,6 +133,9 @@ impl From<Limits> for LimitsTable {
             held_octets: count(limits.held_octets),
             queued_octets: count(limits.queued_octets),
             contexts: count(limits.contexts),
+            security_contexts: count(limits.security_contexts),
+            wrong_logons: count(limits.wrong_logons),
+            wrong_logon_rest: Period(limits.wrong_logon_rest),
             lookup_handles: count(limits.lookup_handles),
             lookup_life: Period(limits.lookup_life),
             entries: count(limits.entries),
@@ -158,6 +164,9 @@ impl From<LimitsTable> for Limits {
             held_octets: table.held_octets.get(),
             queued_octets: table.queued_octets.get(),
             contexts: table.contexts.get(),
+            security_contexts: table.security_contexts.get(),
+            wrong_logons: table.wrong_logons.get(),
+            wrong_logon_rest: table.wrong_logon_rest.0,
             lookup_handles: table.lookup_handles.get(),
             lookup_life: table.lookup_life.0,
             entries: table.entries.get(),

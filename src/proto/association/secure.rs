@@ -81,7 +81,7 @@ impl Association {
         octets: &Bytes,
         joining: Joining,
     ) -> Step {
-        match self.security.begin(&self.settings.security, verifier) {
+        match self.begin_context(verifier) {
             Ok(index) => {
                 self.security.set_of_bind(index);
                 self.ask_for(index, verifier, octets, Purpose::Bind(joining));
@@ -89,6 +89,15 @@ impl Association {
             }
             Err(why) => self.refuse(&joining.header, refusal_of_bind(why)),
         }
+    }
+
+    /// Makes room for the context that a verifier asks for.
+    fn begin_context(&mut self, verifier: &AuthVerifier<'_>) -> Result<usize, NotBegun> {
+        let begun = self.security.begin(&self.settings.security, verifier);
+        if begun == Err(NotBegun::TooMany) {
+            self.counts.security_contexts_refused += 1;
+        }
+        begun
     }
 
     /// Takes a leg that an alter_context carries: a further one of a context
@@ -102,10 +111,7 @@ impl Association {
     ) -> Step {
         let index = match self.security.find(verifier.context_id) {
             Some((index, slot)) => is_next_leg(slot, verifier).map(|()| index),
-            None => self
-                .security
-                .begin(&self.settings.security, verifier)
-                .map_err(refusal_of_alter),
+            None => self.begin_context(verifier).map_err(refusal_of_alter),
         };
         match index {
             Ok(index) => {

@@ -376,6 +376,7 @@ mod tests {
     use crate::registry::{HandleLimits, Handles};
     use crate::server::mapper::MapperSettings;
     use crate::service::Conversation;
+    use crate::service::Trust;
     use crate::wire::{ByteOrder, Output};
     use tokio::runtime::Builder;
 
@@ -393,6 +394,7 @@ mod tests {
             dialled: None,
             handles: &mut handles,
             fresh: &Uuid::new_v4,
+            trust: Trust::Nobody,
             registrant: &|| panic!("everybody may ask"),
         })
     }
