@@ -556,6 +556,22 @@ fn several_contexts_and_nobody_share_a_connection() {
 }
 
 #[test]
+fn calls_without_verifier_are_those_of_the_first_context_of_level_connect() {
+    let mut server = bound_by_nobody();
+    server.exchange(&request(WHOLE, STUB, None, &[]));
+    assert_eq!(server.caller(), None);
+    let identity = Identity::new(AuthLevel::CONNECT, 1);
+    server.exchange(&alter(PfcFlags(0), Some((identity, &hello("alice")))));
+    // Between the legs it is nobody's still.
+    server.exchange(&request(WHOLE, STUB, None, &[]));
+    assert_eq!(server.caller(), None);
+    server.exchange(&alter(PfcFlags(0), Some((identity, &proof("alice")))));
+    altered(&mut server, "bob", AuthLevel::CONNECT, 2);
+    server.exchange(&request(WHOLE, STUB, None, &[]));
+    assert_eq!(server.caller(), Some(("alice".into(), AuthLevel::CONNECT)));
+}
+
+#[test]
 fn no_more_contexts_are_begun_than_the_limit() {
     let mut server = bound_by_nobody();
     for id in 0..MAX_CONTEXTS as u32 {

@@ -283,7 +283,7 @@ pub(super) struct NoSuchContext;
 pub(super) struct SecurityContexts {
     /// In the order of their beginning.
     slots: Vec<Slot>,
-    /// The context of packets without a verifier: the bind's, if it had one.
+    /// The bind's context, if it had one: that of packets without a verifier.
     of_bind: Option<usize>,
     /// Whether signatures cover headers, too.
     pub signs_header: bool,
@@ -312,13 +312,16 @@ impl SecurityContexts {
     }
 
     /// Where the context stands that a verifier names as what it is; without
-    /// one the bind's, if it had any.
+    /// one the bind's, or if it had none the first that is complete at level
+    /// connect, whose packets may do without verifiers.
     ///
     /// # Errors
     /// When there is none of that id, type and level.
     pub fn named(&self, verifier: Option<&AuthVerifier>) -> Result<Option<usize>, NoSuchContext> {
         let Some(verifier) = verifier else {
-            return Ok(self.of_bind);
+            let is_meant = |slot: &Slot| !slot.signs() && slot.stage == Stage::Complete;
+            let connected = || self.slots.iter().position(is_meant);
+            return Ok(self.of_bind.or_else(connected));
         };
         let mut slots = self.slots.iter();
         let place = slots.position(|slot| slot.is_of(verifier));
