@@ -6,6 +6,7 @@
 //! packet is answered with is the association's business.
 
 mod account;
+pub mod ntlm;
 
 pub use account::{Account, Accounts, Credentials, NtHash, Password, Secret};
 
@@ -44,6 +45,10 @@ pub trait MechanismContext: SecurityContext {
     /// # Errors
     /// `Signature` when it does not fit.
     fn check_mic(&mut self, octets: &[u8], mic: &[u8]) -> Result<(), SecurityError>;
+
+    /// Tells that the exchange of codes over what SPNEGO negotiated is over:
+    /// NTLM's key streams begin anew then, and its sequence numbers go on.
+    fn restart_after_mic_exchange(&mut self) {}
 }
 
 /// A mechanism without SPNEGO around it.

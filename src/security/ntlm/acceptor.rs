@@ -1,0 +1,515 @@
+//! The server's end: who the client is, by the proof it gives.
+//!
+//! The proof is always checked, and in constant time; that there is no such
+//! account costs as much and is answered alike. Nothing weaker than NTLMv2 with
+//! extended session security and keys of 128 bits is taken unless the settings
+//! say so. Whatever domain a client names is taken, as a host does that is a
+//! member of none: it only is a part of the proof.
+
+use super::context::{Context, Exchange, Taken};
+use super::keys::{self, Key, Sender};
+use super::message::{Authenticate, Challenge, Flags, Negotiate, Version, with_mic};
+use super::names;
+use super::response::{AvId, AvWriter, ClientChallenge};
+use super::session::Session;
+use super::{OID, file_time, random};
+use crate::proto::{Principal, SecurityError};
+use crate::security::{Account, Accounts, Mechanism, MechanismContext, NtHash};
+use crate::wire::pdu::{AuthLevel, AuthType};
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// What a server says that it is called; what is empty is not told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Its domain, a NetBIOS name.
+    pub domain: String,
+    /// Its own NetBIOS name.
+    pub host: String,
+    /// Its domain in the DNS.
+    pub dns_domain: String,
+    /// Its own name in the DNS.
+    pub dns_host: String,
+}
+
+/// What an acceptor takes.
+#[derive(Clone, Debug)]
+pub struct NtlmSettings {
+    /// What clients are told.
+    pub names: Names,
+    /// Who may log on.
+    pub accounts: Arc<dyn Accounts>,
+    /// Whether a client may log on without a name.
+    pub anonymous: bool,
+    /// Whether NTLMv1 responses are taken, and sessions without extended session
+    /// security or with keys of fewer than 128 bits.
+    pub v1: bool,
+    /// Whether LM responses are taken where no NT response comes, and the same
+    /// sessions as with `v1`.
+    pub lm: bool,
+}
+
+/// Accepts clients by NTLM.
+#[derive(Clone, Debug)]
+pub struct Ntlm(Arc<NtlmSettings>);
+
+impl Ntlm {
+    /// An acceptor.
+    pub fn new(settings: NtlmSettings) -> Self {
+        Ntlm(Arc::new(settings))
+    }
+
+    /// A context whose challenge and time are given, for tests.
+    #[cfg(test)]
+    pub(crate) fn accept_at(&self, level: AuthLevel, moment: Moment) -> Box<dyn MechanismContext> {
+        Box::new(Context::new(Acceptor {
+            settings: self.0.clone(),
+            level,
+            moment: Some(moment),
+            asked: None,
+        }))
+    }
+}
+
+impl Mechanism for Ntlm {
+    fn auth_type(&self) -> AuthType {
+        AuthType::NTLM
+    }
+
+    fn oids(&self) -> &'static [&'static [u8]] {
+        &[OID]
+    }
+
+    fn accept(&self, level: AuthLevel) -> Box<dyn MechanismContext> {
+        Box::new(Context::new(Acceptor {
+            settings: self.0.clone(),
+            level,
+            moment: None,
+            asked: None,
+        }))
+    }
+
+    fn may_block(&self) -> bool {
+        false
+    }
+}
+
+/// What no two exchanges have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// What clients prove themselves over.
+    pub challenge: [u8; 8],
+    /// When, in units of 100 ns since 1601.
+    pub time: u64,
+}
+
+impl Moment {
+    /// Now.
+    fn now() -> Result<Self, SecurityError> {
+        Ok(Moment {
+            challenge: random()?,
+            time: file_time(),
+        })
+    }
+}
+
+/// The server's end of one exchange.
+#[derive(Debug)]
+struct Acceptor {
+    settings: Arc<NtlmSettings>,
+    level: AuthLevel,
+    /// Challenge and time where they are given.
+    moment: Option<Moment>,
+    /// What was asked of the client.
+    asked: Option<Asked>,
+}
+
+/// What was said before an AUTHENTICATE message.
+#[derive(Debug)]
+struct Asked {
+    negotiate: Vec<u8>,
+    challenge: Vec<u8>,
+    /// What was offered to the client.
+    flags: Flags,
+    /// What it has to prove itself over.
+    server: [u8; 8],
+}
+
+/// A client whose proof was right.
+struct Logon {
+    principal: Principal,
+    /// The key exchange key.
+    key: Key,
+    /// Whether the proof covers the announcement of a MIC.
+    has_mic: bool,
+}
+
+/// Who a client says that it is.
+struct Claim {
+    user: String,
+    domain: String,
+}
+
+impl Exchange for Acceptor {
+    fn take(&mut self, token: &[u8]) -> Result<Taken, SecurityError> {
+        match self.asked.take() {
+            None => self.challenge(token),
+            Some(asked) => self.authenticate(&asked, token),
+        }
+    }
+}
+
+/// What is done of that which a client asks for.
+///
+/// # Source
+/// MS-NLMP 3.2.5.1.1.
+const ECHOED: Flags = Flags(
+    Flags::REQUEST_TARGET.0
+        | Flags::SIGN.0
+        | Flags::SEAL.0
+        | Flags::ALWAYS_SIGN.0
+        | Flags::VERSION.0
+        | Flags::KEY_128.0
+        | Flags::KEY_56.0
+        | Flags::KEY_EXCHANGE.0,
+);
+
+/// What decides about keys: a client may not come with more of these than it was
+/// offered.
+const OF_KEYS: Flags = Flags(
+    Flags::SIGN.0
+        | Flags::SEAL.0
+        | Flags::LM_KEY.0
+        | Flags::EXTENDED_SESSION_SECURITY.0
+        | Flags::NON_NT_SESSION_KEY.0
+        | Flags::KEY_128.0
+        | Flags::KEY_EXCHANGE.0
+        | Flags::DATAGRAM.0,
+);
+
+impl Acceptor {
+    /// Answers a NEGOTIATE message.
+    fn challenge(&mut self, token: &[u8]) -> Result<Taken, SecurityError> {
+        let offered = Negotiate::decode(token)?.flags;
+        let flags = self.chosen(offered)?;
+        let moment = self.moment.map_or_else(Moment::now, Ok)?;
+        let target = names::encode(self.target(), flags);
+        let challenge = Challenge {
+            flags,
+            challenge: moment.challenge,
+            target: match flags.contains(Flags::TARGET_SERVER) {
+                true => &target,
+                false => &[],
+            },
+            target_info: &self.target_info(moment.time),
+            version: flags.contains(Flags::VERSION).then_some(Version::OURS),
+        };
+        let challenge = challenge.encode();
+        self.asked = Some(Asked {
+            negotiate: token.to_vec(),
+            challenge: challenge.clone(),
+            flags,
+            server: moment.challenge,
+        });
+        Ok(Taken {
+            token: challenge,
+            agreed: None,
+        })
+    }
+
+    /// What is chosen from what a client offers.
+    fn chosen(&self, offered: Flags) -> Result<Flags, SecurityError> {
+        let mut flags = Flags::NTLM | Flags::TARGET_INFO | (offered & ECHOED);
+        if offered.contains(Flags::REQUEST_TARGET) {
+            flags = flags | Flags::TARGET_SERVER;
+        }
+        flags = flags
+            | match () {
+                () if offered.contains(Flags::UNICODE) => Flags::UNICODE,
+                () if offered.contains(Flags::OEM) => Flags::OEM,
+                () => return Err(SecurityError::Token("names of no known kind")),
+            };
+        // Extended session security goes before the LM key.
+        if offered.contains(Flags::EXTENDED_SESSION_SECURITY) {
+            flags = flags | Flags::EXTENDED_SESSION_SECURITY;
+        } else if self.settings.lm {
+            flags = flags | (offered & (Flags::LM_KEY | Flags::NON_NT_SESSION_KEY));
+        }
+        match self.missing(flags) {
+            Some(reason) => Err(SecurityError::Denied {
+                claimed: None,
+                reason,
+            }),
+            None => Ok(flags),
+        }
+    }
+
+    /// What flags lack of that which has to be negotiated.
+    fn missing(&self, flags: Flags) -> Option<&'static str> {
+        let is_strict = !self.settings.v1 && !self.settings.lm;
+        let needed = [
+            (
+                Flags::EXTENDED_SESSION_SECURITY,
+                is_strict,
+                "no extended session security",
+            ),
+            (Flags::KEY_128, is_strict, "no keys of 128 bits"),
+            (
+                Flags::SIGN,
+                self.level == AuthLevel::INTEGRITY,
+                "packets are not to be signed",
+            ),
+            (
+                Flags::SEAL,
+                self.level == AuthLevel::PRIVACY,
+                "packets are not to be sealed",
+            ),
+        ];
+        let mut lacks = needed
+            .into_iter()
+            .filter(|(flag, is_needed, _)| *is_needed && !flags.contains(*flag));
+        lacks.next().map(|(_, _, reason)| reason)
+    }
+
+    /// The name that stands for the server.
+    fn target(&self) -> &str {
+        let names = &self.settings.names;
+        match names.host.is_empty() {
+            true => &names.domain,
+            false => &names.host,
+        }
+    }
+
+    /// What the server tells about itself. That it tells the time has clients
+    /// send a MIC.
+    fn target_info(&self, time: u64) -> Vec<u8> {
+        let names = &self.settings.names;
+        let mut writer = AvWriter::default();
+        writer.add_name(AvId::DOMAIN, &names.domain);
+        writer.add_name(AvId::HOST, &names.host);
+        writer.add_name(AvId::DNS_DOMAIN, &names.dns_domain);
+        writer.add_name(AvId::DNS_HOST, &names.dns_host);
+        writer.add(AvId::TIME, &time.to_le_bytes());
+        writer.finish()
+    }
+
+    /// Takes an AUTHENTICATE message.
+    fn authenticate(&self, asked: &Asked, token: &[u8]) -> Result<Taken, SecurityError> {
+        let message = Authenticate::decode(token)?;
+        let claim = Claim {
+            user: names::decode(message.user, message.flags)?,
+            domain: names::decode(message.domain, message.flags)?,
+        };
+        let denied = |reason| claim.denied(reason);
+        self.check_flags(asked.flags, message.flags)
+            .map_err(denied)?;
+        let logon = match is_anonymous(&message) {
+            true => self.anonymous().map_err(denied)?,
+            false => self.logon(asked, &message, &claim)?,
+        };
+        let exported = exported_key(&logon.key, &message)?;
+        if logon.has_mic {
+            check_mic(&exported, asked, &message, token).map_err(denied)?;
+        }
+        let session = Session::new(&exported, message.flags, Sender::Server, self.level);
+        Ok(Taken {
+            token: Vec::new(),
+            agreed: Some((logon.principal, session)),
+        })
+    }
+
+    /// Checks that a client came with what it was offered, and with all of that
+    /// which has to be.
+    fn check_flags(&self, offered: Flags, flags: Flags) -> Result<(), &'static str> {
+        if let Some(reason) = self.missing(flags) {
+            return Err(reason);
+        }
+        if (flags & OF_KEYS).without(offered) != Flags::NONE {
+            return Err("more was negotiated than was offered");
+        }
+        let kept = Flags::EXTENDED_SESSION_SECURITY | Flags::KEY_128 | Flags::KEY_EXCHANGE;
+        match flags.contains(offered & kept) {
+            true => Ok(()),
+            false => Err("less was negotiated than was offered"),
+        }
+    }
+
+    /// Nobody's logon: its key is known to everybody.
+    fn anonymous(&self) -> Result<Logon, &'static str> {
+        match self.settings.anonymous {
+            true => Ok(Logon {
+                principal: Principal::Anonymous,
+                key: Key::default(),
+                has_mic: false,
+            }),
+            false => Err("nobody may log on without a name"),
+        }
+    }
+
+    /// Checks the proof of somebody.
+    fn logon(
+        &self,
+        asked: &Asked,
+        message: &Authenticate,
+        claim: &Claim,
+    ) -> Result<Logon, SecurityError> {
+        let found = self.find(claim);
+        let is_known = found.is_some();
+        // Without an account the work is the same, and for nothing.
+        let account = found.unwrap_or_else(|| Account {
+            name: Arc::from(""),
+            nt_hash: NtHash([0; 16]),
+            password: None,
+        });
+        let proof = match message.nt_response.len() {
+            0 if self.settings.lm => prove_lm(asked, message, &account),
+            0 => Err("LM responses are not taken"),
+            24 if self.settings.v1 => prove_v1(asked, message, &account),
+            24 => Err("NTLMv1 responses are not taken"),
+            _ => prove_v2(asked, message, claim, &account)?,
+        };
+        match proof {
+            Ok((key, has_mic)) if is_known => Ok(Logon {
+                principal: Principal::Named(account.name),
+                key,
+                has_mic,
+            }),
+            Ok(_) | Err(WRONG) if !is_known => Err(claim.denied("unknown account")),
+            Ok(_) => Err(claim.denied(WRONG)),
+            Err(reason) => Err(claim.denied(reason)),
+        }
+    }
+
+    /// The account that is claimed: the user's name, or what stands before the @
+    /// of one that names no domain beside.
+    fn find(&self, claim: &Claim) -> Option<Account> {
+        let accounts = &self.settings.accounts;
+        let short = match claim.user.split_once('@') {
+            Some((short, _)) if claim.domain.is_empty() => Some(short),
+            _ => None,
+        };
+        let found = accounts.find(&claim.user);
+        found.or_else(|| short.and_then(|short| accounts.find(short)))
+    }
+}
+
+impl Claim {
+    /// The refusal of the claim.
+    fn denied(&self, reason: &'static str) -> SecurityError {
+        SecurityError::Denied {
+            claimed: Some(names::claimed(&self.user).into()),
+            reason,
+        }
+    }
+}
+
+/// The reason for a refusal that says that the proof was wrong.
+const WRONG: &str = "wrong password";
+
+/// A key exchange key, and whether a MIC is announced; or why not.
+type Proof = Result<(Key, bool), &'static str>;
+
+/// Whether nobody logs on.
+///
+/// # Source
+/// MS-NLMP 3.2.5.1.2; the flag is not looked at, as Samba sends none.
+fn is_anonymous(message: &Authenticate) -> bool {
+    message.user.is_empty() && message.nt_response.is_empty() && message.lm_response.len() <= 1
+}
+
+/// Checks an NTLMv2 response.
+///
+/// # Errors
+/// `Token` when it is none.
+fn prove_v2(
+    asked: &Asked,
+    message: &Authenticate,
+    claim: &Claim,
+    account: &Account,
+) -> Result<Proof, SecurityError> {
+    let Some((proof, rest)) = message.nt_response.split_first_chunk::<16>() else {
+        return Err(SecurityError::Token("an NT response of no known length"));
+    };
+    let info = ClientChallenge::decode(rest)?.info;
+    let ntowf = keys::ntowf_v2(&account.nt_hash, &claim.user, &claim.domain);
+    let expected = keys::proof_v2(&ntowf, &asked.server, rest);
+    Ok(match bool::from(expected.ct_eq(proof)) {
+        true => Ok((keys::session_base_v2(&ntowf, proof), info.has_mic())),
+        false => Err(WRONG),
+    })
+}
+
+/// Checks an NTLMv1 response, with extended session security or without.
+fn prove_v1(asked: &Asked, message: &Authenticate, account: &Account) -> Proof {
+    let client = message.lm_response.first_chunk().unwrap_or(&[0; 8]);
+    let extended = message.flags.contains(Flags::EXTENDED_SESSION_SECURITY);
+    let challenge = match extended {
+        true => keys::extended_challenge(&asked.server, client),
+        false => asked.server,
+    };
+    let expected = keys::response_v1(&account.nt_hash.0, &challenge);
+    match bool::from(expected.ct_eq(message.nt_response)) {
+        true => key_v1(asked, message, account),
+        false => Err(WRONG),
+    }
+}
+
+/// Checks an LM response.
+fn prove_lm(asked: &Asked, message: &Authenticate, account: &Account) -> Proof {
+    let lmowf = account.password.as_deref().and_then(keys::lmowf_v1);
+    let is_there = lmowf.is_some();
+    let expected = keys::response_v1(&lmowf.unwrap_or_default(), &asked.server);
+    match bool::from(expected.ct_eq(message.lm_response)) && is_there {
+        true => key_v1(asked, message, account),
+        false => Err(WRONG),
+    }
+}
+
+/// The key exchange key of NTLMv1 and LM; no MIC can be announced.
+fn key_v1(asked: &Asked, message: &Authenticate, account: &Account) -> Proof {
+    let lmowf = account.password.as_deref().and_then(keys::lmowf_v1);
+    let about = keys::Exchange {
+        flags: message.flags,
+        lmowf: lmowf.as_ref(),
+        lm_response: message.lm_response.first_chunk().unwrap_or(&[0; 8]),
+        server: &asked.server,
+    };
+    let base = keys::session_base_v1(&account.nt_hash);
+    let key = keys::kxkey_v1(base, &about).ok_or("the account has no LM hash")?;
+    Ok((key, false))
+}
+
+/// The key that the session's are made of: the client's choice where it could
+/// choose.
+///
+/// # Errors
+/// `Token` when it chose none.
+///
+/// # Source
+/// MS-NLMP 3.2.5.1.2; without signatures a client needs no key of its own.
+fn exported_key(key: &Key, message: &Authenticate) -> Result<Key, SecurityError> {
+    let flags = message.flags;
+    let may_lack = !flags.intersects(Flags::SIGN | Flags::SEAL);
+    if !flags.contains(Flags::KEY_EXCHANGE) || may_lack && message.session_key.is_empty() {
+        return Ok(key.clone());
+    }
+    let wrapped = message.session_key.try_into();
+    let wrapped = wrapped.map_err(|_| SecurityError::Token("a session key of another length"))?;
+    Ok(keys::rc4k(key, wrapped))
+}
+
+/// Checks the MIC over the three messages as they came.
+fn check_mic(
+    exported: &Key,
+    asked: &Asked,
+    message: &Authenticate,
+    token: &[u8],
+) -> Result<(), &'static str> {
+    let mic = message.mic.ok_or("the MIC that was announced is missing")?;
+    let plain = with_mic(token.to_vec(), &[0; 16]);
+    let expected = keys::mic(exported, [&asked.negotiate, &asked.challenge, &plain]);
+    match bool::from(expected.ct_eq(&mic)) {
+        true => Ok(()),
+        false => Err("the MIC does not fit"),
+    }
+}

@@ -1,0 +1,90 @@
+//! What both ends agree on.
+
+use super::*;
+use crate::proto::Principal;
+
+/// The octets of a packet of some length.
+fn plain(length: usize) -> Vec<u8> {
+    (0..length).map(|place| place as u8).collect()
+}
+
+#[test]
+fn packets_of_both_ends_fit_at_every_level() {
+    for level in LEVELS {
+        for signs_header in [false, true] {
+            let (mut client, mut server) = ends(level);
+            for count in 0..200 {
+                let plain = plain(32 + 7 * count);
+                let ends = match count % 3 {
+                    0 => (&mut server, &mut client),
+                    _ => (&mut client, &mut server),
+                };
+                let (octets, signature) = protected(ends.0, &plain, signs_header);
+                let is_sealed = octets[24..] != plain[24..];
+                assert_eq!(is_sealed, level == AuthLevel::PRIVACY && plain.len() > 32);
+                let again = verified(ends.1, &octets, &signature, signs_header);
+                assert_eq!(again.unwrap(), plain, "{level} {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn ends_with_chance_of_their_own_agree() {
+    let mut client = initiate(&user(), AuthLevel::PRIVACY);
+    let mut server = Ntlm::new(settings()).accept(AuthLevel::PRIVACY);
+    exchange(&mut client, &mut server).unwrap();
+    let (octets, signature) = protected(&mut client, &[7; 64], true);
+    assert!(verified(&mut server, &octets, &signature, true).is_ok());
+}
+
+#[test]
+fn each_end_knows_the_other() {
+    let (client, server) = ends(AuthLevel::CONNECT);
+    assert_eq!(
+        client.principal(),
+        Principal::Named("mapper.lab.example".into())
+    );
+    assert_eq!(server.principal(), Principal::Named("User".into()));
+}
+
+#[test]
+fn at_level_connect_a_signature_is_a_one_and_zeros() {
+    let (mut client, _) = ends(AuthLevel::CONNECT);
+    let (_, signature) = protected(&mut client, &[7; 64], true);
+    let mut expected = [0; 16];
+    expected[0] = 1;
+    assert_eq!(signature, expected);
+}
+
+#[test]
+fn who_has_the_hash_needs_no_password() {
+    let mut client = initiator(
+        &Credentials {
+            secret: Secret::NtHash(NtHash::of("Password")),
+            ..user()
+        },
+        AuthLevel::INTEGRITY,
+    );
+    let mut server = acceptor(settings(), AuthLevel::INTEGRITY);
+    assert!(exchange(&mut client, &mut server).unwrap().is_complete);
+}
+
+#[test]
+fn a_code_over_other_octets_takes_a_sequence_number() {
+    for level in LEVELS {
+        let (mut client, mut server) = ends(level);
+        let mic = client.mic(b"mechTypes").unwrap();
+        server.check_mic(b"mechTypes", &mic).unwrap();
+        let mic = server.mic(b"mechTypes").unwrap();
+        client.check_mic(b"mechTypes", &mic).unwrap();
+        client.restart_after_mic_exchange();
+        server.restart_after_mic_exchange();
+        for _ in 0..3 {
+            let (octets, signature) = protected(&mut client, &[7; 64], true);
+            assert!(verified(&mut server, &octets, &signature, true).is_ok());
+            let (octets, signature) = protected(&mut server, &[7; 64], true);
+            assert!(verified(&mut client, &octets, &signature, true).is_ok());
+        }
+    }
+}
