@@ -11,11 +11,17 @@
 mod association;
 mod client;
 mod registry;
+#[cfg(feature = "security")]
+mod spnego;
 mod stub;
+#[cfg(feature = "security")]
+pub(crate) mod words;
 
 pub use association::{association, association_list};
 pub use client::{Side, client_association, client_association_list};
 pub use registry::{registry, registry_list};
+#[cfg(feature = "security")]
+pub use spnego::spnego;
 pub use stub::ept_stub;
 
 use crate::wire::binding::Binding;

@@ -7,6 +7,7 @@
 
 mod account;
 pub mod ntlm;
+pub mod spnego;
 
 pub use account::{Account, Accounts, Credentials, NtHash, Password, Secret};
 
@@ -46,9 +47,28 @@ pub trait MechanismContext: SecurityContext {
     /// `Signature` when it does not fit.
     fn check_mic(&mut self, octets: &[u8], mic: &[u8]) -> Result<(), SecurityError>;
 
-    /// Tells that the exchange of codes over what SPNEGO negotiated is over:
-    /// NTLM's key streams begin anew then, and its sequence numbers go on.
-    fn restart_after_mic_exchange(&mut self) {}
+    /// Whether MICs are exchanged; asked for once the context is complete.
+    fn mics(&self) -> Mics {
+        Mics::Optional
+    }
+
+    /// Told once SPNEGO needs no further MIC, and before the first packet.
+    fn mics_exchanged(&mut self) {}
+}
+
+/// What a mechanism says to an exchange of MICs over SPNEGO's list.
+///
+/// # Source
+/// RFC 4178 5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mics {
+    /// It cannot make any, since no integrity was agreed on.
+    Impossible,
+    /// It can.
+    Optional,
+    /// It counts on them, as NTLM does whose own messages had a MIC
+    /// (MS-SPNG 3.3.5.1).
+    Demanded,
 }
 
 /// A mechanism without SPNEGO around it.

@@ -97,7 +97,7 @@ impl MechanismContext for Context {
         self.session()?.check(octets, mic)
     }
 
-    fn restart_after_mic_exchange(&mut self) {
+    fn mics_exchanged(&mut self) {
         if let State::Complete(_, session) = &mut self.0 {
             session.restart_streams();
         }

@@ -78,8 +78,8 @@ fn a_code_over_other_octets_takes_a_sequence_number() {
         server.check_mic(b"mechTypes", &mic).unwrap();
         let mic = server.mic(b"mechTypes").unwrap();
         client.check_mic(b"mechTypes", &mic).unwrap();
-        client.restart_after_mic_exchange();
-        server.restart_after_mic_exchange();
+        client.mics_exchanged();
+        server.mics_exchanged();
         for _ in 0..3 {
             let (octets, signature) = protected(&mut client, &[7; 64], true);
             assert!(verified(&mut server, &octets, &signature, true).is_ok());
