@@ -219,3 +219,307 @@ impl Chosen {
         Ok((Stage::Open(Box::new(self)), answer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzing::words::Words;
+    use crate::proto::{Packet, Principal, SecurityProvider};
+    use crate::security::spnego::Spnego;
+    use crate::security::{Mechanism, Mics};
+    use crate::wire::pdu::{AuthLevel, AuthType};
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    fn kerberos(count: usize) -> Words {
+        let oids = &[oid::KERBEROS, oid::KERBEROS_CUT];
+        Words::new(AuthType::KERBEROS, oids, count, Mics::Optional)
+    }
+
+    fn ntlm() -> Words {
+        Words::new(AuthType::NTLM, &[oid::NTLM], 3, Mics::Optional)
+    }
+
+    fn client(mechanisms: &[&Words]) -> Box<dyn SecurityContext> {
+        let offers = mechanisms.iter().map(|words| Offer {
+            oid: words.oids[0],
+            context: Box::new(words.speaker(true)),
+        });
+        initiate(offers.collect())
+    }
+
+    fn server(mechanisms: &[&Words]) -> Box<dyn SecurityContext> {
+        let shared = mechanisms
+            .iter()
+            .map(|words| Arc::new((*words).clone()) as Arc<dyn Mechanism>);
+        Spnego::new(shared.collect()).begin(AuthLevel::INTEGRITY)
+    }
+
+    /// Has both ends speak until both are complete; returns how many tokens the
+    /// client sent.
+    fn converse(ends: &mut [Box<dyn SecurityContext>; 2]) -> Result<usize, SecurityError> {
+        let [client, server] = ends;
+        let mut said = client.proceed(&[])?;
+        for sent in 1..8 {
+            let heard = server.proceed(&said.token)?;
+            assert!(!heard.token.is_empty());
+            said = client.proceed(&heard.token)?;
+            assert_eq!(said.is_complete, heard.is_complete);
+            if said.is_complete {
+                assert!(said.token.is_empty());
+                return Ok(sent);
+            }
+        }
+        panic!("they never end");
+    }
+
+    /// Each end's packets are the other's.
+    fn exchange_packets(ends: &mut [Box<dyn SecurityContext>; 2]) {
+        for from in [0, 1, 1, 0] {
+            let mut octets = [1, 2, 3];
+            let mut signature = vec![0; ends[from].signature_len()];
+            for is_sender in [true, false] {
+                let packet = Packet {
+                    octets: &mut octets,
+                    stub: 0..3,
+                    signs_header: true,
+                };
+                match is_sender {
+                    true => ends[from].protect(packet, &mut signature).unwrap(),
+                    false => ends[1 - from].verify(packet, &signature).unwrap(),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_ends_agree_whatever_they_prefer() {
+        for count in 1..=4 {
+            for mics in [Mics::Impossible, Mics::Optional, Mics::Demanded] {
+                let of = |words| Words { mics, ..words };
+                let (kerberos, ntlm) = (of(kerberos(count)), of(ntlm()));
+                let lists = [
+                    vec![&kerberos, &ntlm],
+                    vec![&ntlm, &kerberos],
+                    vec![&kerberos],
+                    vec![&ntlm],
+                ];
+                for theirs in &lists {
+                    for ours in &lists {
+                        let mut ends = [client(theirs), server(ours)];
+                        let names = |w: &Words| ours.iter().any(|o| o.auth_type == w.auth_type);
+                        let Some(choice) = theirs.iter().find(|words| names(words)) else {
+                            assert!(converse(&mut ends).is_err());
+                            continue;
+                        };
+                        // A mechanism whose one word is the client's leaves no
+                        // room for a MIC that is due.
+                        if count == 1
+                            && choice.auth_type == AuthType::KERBEROS
+                            && mics != Mics::Impossible
+                        {
+                            continue;
+                        }
+                        converse(&mut ends).unwrap();
+                        for end in &ends {
+                            assert_eq!(end.principal(), choice.principal());
+                        }
+                        exchange_packets(&mut ends);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ntlm_takes_two_tokens_of_the_client_and_a_fall_back_one_more() {
+        let mut ends = [client(&[&ntlm()]), server(&[&ntlm()])];
+        assert_eq!(converse(&mut ends), Ok(2));
+        let mut ends = [client(&[&kerberos(3), &ntlm()]), server(&[&ntlm()])];
+        assert_eq!(converse(&mut ends), Ok(3));
+        let mut ends = [client(&[&kerberos(3)]), server(&[&kerberos(3)])];
+        assert_eq!(converse(&mut ends), Ok(2));
+    }
+
+    #[test]
+    fn an_offer_that_cannot_begin_is_left_out() {
+        // Its word is said already, so that it refuses to begin.
+        let spent = || {
+            let mut context = kerberos(1).speaker(true);
+            context.proceed(&[]).unwrap();
+            Offer {
+                oid: oid::KERBEROS,
+                context: Box::new(context),
+            }
+        };
+        let ntlm = ntlm();
+        let other = Offer {
+            oid: oid::NTLM,
+            context: Box::new(ntlm.speaker(true)),
+        };
+        let mut client = initiate(vec![spent(), other]);
+        let said = client.proceed(&[]).unwrap();
+        let token = NegTokenInit::decode(&said.token).unwrap();
+        assert!(token.mech_types.iter().eq([oid::NTLM]));
+        let error = initiate(vec![spent()]).proceed(&[]).unwrap_err();
+        assert_eq!(error, SecurityError::Token("all words are said"));
+        let error = initiate(Vec::new()).proceed(&[]).unwrap_err();
+        assert_eq!(error, SecurityError::Token("no mechanism to offer"));
+    }
+
+    /// An answer of a server's.
+    fn answer<'a>(state: u8, token: Option<&'a [u8]>, mic: Option<&'a [u8]>) -> NegTokenResp<'a> {
+        NegTokenResp {
+            neg_state: Some(NegState(state)),
+            supported_mech: None,
+            response_token: token,
+            mech_list_mic: mic,
+        }
+    }
+
+    #[test]
+    fn answers_out_of_place_are_refused() {
+        let words = ntlm();
+        let word = words.word(2);
+        let named = |oid, answer| NegTokenResp {
+            supported_mech: Some(oid),
+            ..answer
+        };
+        let challenge = answer(1, Some(&word), None);
+        let foreign = answer(1, Some(b"of another"), None);
+        let cases = [
+            (
+                vec![named(b"\x2a", challenge)],
+                "a mechanism that was not offered",
+            ),
+            (vec![foreign], "not the word of this turn"),
+            (
+                vec![named(oid::KERBEROS, challenge)],
+                "an answer to what was not said",
+            ),
+            (
+                vec![answer(1, None, None)],
+                "nothing for the mechanism in it",
+            ),
+            (
+                vec![answer(0, None, None)],
+                "nothing for the mechanism in it",
+            ),
+            (
+                vec![answer(0, Some(&word), None)],
+                "an end before the mechanism's",
+            ),
+            (
+                vec![named(oid::KERBEROS, answer(0, None, None))],
+                "an end before the mechanism's",
+            ),
+            (
+                vec![challenge, answer(3, None, None)],
+                "request-mic in a later answer",
+            ),
+            (
+                vec![challenge, named(oid::KERBEROS, answer(0, None, None))],
+                "a change of the mechanism",
+            ),
+            (
+                vec![challenge, answer(1, None, None)],
+                "the server waits for nothing",
+            ),
+            (
+                vec![challenge, answer(0, Some(b"more"), None)],
+                "the mechanism is complete",
+            ),
+            (
+                vec![challenge, answer(0, None, None), answer(0, None, None)],
+                "the negotiation is complete",
+            ),
+        ];
+        for (answers, why) in cases {
+            let mut client = client(&[&words, &kerberos(3)]);
+            client.proceed(&[]).unwrap();
+            let (last, before) = answers.split_last().unwrap();
+            for answer in before {
+                client.proceed(&answer.encode()).unwrap();
+            }
+            let error = client.proceed(&last.encode()).unwrap_err();
+            assert_eq!(error, SecurityError::Token(why));
+        }
+    }
+
+    #[test]
+    fn a_server_that_rejects_refuses_the_logon() {
+        let mut client = client(&[&ntlm()]);
+        client.proceed(&[]).unwrap();
+        let error = client.proceed(&answer(2, None, None).encode()).unwrap_err();
+        assert!(matches!(error, SecurityError::Denied { claimed: None, .. }));
+        assert_eq!(client.principal(), Principal::Anonymous);
+    }
+
+    #[test]
+    fn a_client_is_not_content_with_octets_before_its_offer() {
+        let error = client(&[&ntlm()]).proceed(b"hello").unwrap_err();
+        assert_eq!(error, SecurityError::Token("an answer before the offer"));
+    }
+
+    #[test]
+    fn the_servers_mic_is_checked_and_may_lack_for_the_first_choice_alone() {
+        // What was asked for, whether it may lack.
+        let cases = [
+            (Mics::Optional, 1, true),
+            (Mics::Optional, 3, false),
+            (Mics::Demanded, 1, false),
+        ];
+        for (mics, first_state, may_lack) in cases {
+            for given in [None, Some(0), Some(1)] {
+                let words = Words { mics, ..ntlm() };
+                let mut client = client(&[&words]);
+                let offer = client.proceed(&[]).unwrap().token;
+                let list = NegTokenInit::decode(&offer).unwrap().mech_types;
+                let [ours, mut theirs] = words.mics_over(list.octets());
+                let word = words.word(2);
+                let challenge = answer(first_state, Some(&word), None);
+                let said = client.proceed(&challenge.encode()).unwrap();
+                let said = NegTokenResp::decode(&said.token).unwrap();
+                assert_eq!(said.response_token, Some(&words.word(3)[..]));
+                assert_eq!(said.mech_list_mic, Some(&ours[..]));
+                theirs[0] ^= given.unwrap_or(0);
+                let last = answer(0, None, given.map(|_| &theirs[..]));
+                let end = client.proceed(&last.encode());
+                match given {
+                    None if may_lack => assert!(end.unwrap().is_complete),
+                    None => assert_eq!(end, Err(SecurityError::Token("no MIC where one is due"))),
+                    Some(0) => {
+                        assert!(end.unwrap().is_complete);
+                        assert_eq!(words.checked.load(Relaxed), 1);
+                    }
+                    Some(_) => assert_eq!(end, Err(SecurityError::Signature)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_that_somebody_shortened_on_its_way_is_noticed_by_both_ends() {
+        let (kerberos, ntlm) = (kerberos(3), ntlm());
+        let mut ends = [client(&[&kerberos, &ntlm]), server(&[&kerberos, &ntlm])];
+        let [client, server] = &mut ends;
+        client.proceed(&[]).unwrap();
+        let list = MechTypes::encode([oid::NTLM]);
+        let shortened = NegTokenInit {
+            is_framed: true,
+            mech_types: MechTypes::decode(&list).unwrap(),
+            req_flags: None,
+            mech_token: None,
+            neg_hints: None,
+            mech_list_mic: None,
+        };
+        let asked = server.proceed(&shortened.encode()).unwrap();
+        let word = client.proceed(&asked.token).unwrap();
+        let challenge = server.proceed(&word.token).unwrap();
+        let last = client.proceed(&challenge.token).unwrap();
+        assert_eq!(server.proceed(&last.token), Err(SecurityError::Signature));
+        // Nor does the client believe an end that is made up.
+        let end = client.proceed(&answer(0, None, None).encode());
+        assert_eq!(end, Err(SecurityError::Token("no MIC where one is due")));
+    }
+}

@@ -357,3 +357,210 @@ fn element(tag: Tag, content: &[u8]) -> Vec<u8> {
     put(&mut out, tag, content);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::oid;
+    use super::*;
+
+    /// A first token as Samba sends it, with a token of one octet.
+    const OF_SAMBA: &[u8] = &[
+        0x60, 0x1f, // [APPLICATION 0]
+        0x06, 0x06, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x02, // SPNEGO
+        0xa0, 0x15, 0x30, 0x13, // NegTokenInit
+        0xa0, 0x0c, 0x30, 0x0a, 0x06, 0x08, // mechTypes, one of eight octets
+        0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, //
+        0xa2, 0x03, 0x04, 0x01, 0x4e, // mechToken
+    ];
+
+    /// A hint as servers of Windows send it: [0] GeneralString.
+    const HINT: &[u8] = &[0xa0, 0x03, 0x1b, 0x01, 0x78];
+
+    fn list() -> Vec<u8> {
+        MechTypes::encode([oid::KERBEROS_CUT, oid::KERBEROS, oid::NTLM])
+    }
+
+    fn full(list: &[u8]) -> NegTokenInit<'_> {
+        NegTokenInit {
+            is_framed: true,
+            mech_types: MechTypes::decode(list).unwrap(),
+            req_flags: Some(&[1, 0x40]),
+            mech_token: Some(b"token"),
+            neg_hints: Some(HINT),
+            mech_list_mic: Some(b"mic"),
+        }
+    }
+
+    const RESP: NegTokenResp<'static> = NegTokenResp {
+        neg_state: Some(NegState::REQUEST_MIC),
+        supported_mech: Some(oid::NTLM),
+        response_token: Some(b"token"),
+        mech_list_mic: Some(b"mic"),
+    };
+
+    /// A NegTokenResp of fields as they are.
+    fn resp_of(fields: &[&[u8]]) -> Vec<u8> {
+        element(field(1), &element(Tag::Sequence, &fields.concat()))
+    }
+
+    #[test]
+    fn a_first_token_is_read_and_written() {
+        let token = NegTokenInit::decode(OF_SAMBA).unwrap();
+        assert!(token.is_framed);
+        assert_eq!(token.mech_types.octets(), &OF_SAMBA[16..28]);
+        let oids: Vec<_> = token.mech_types.iter().collect();
+        assert_eq!(oids, [&OF_SAMBA[20..28]]);
+        assert_eq!(token.mech_token, Some(&b"N"[..]));
+        assert_eq!((token.req_flags, token.neg_hints), (None, None));
+        assert_eq!(token.mech_list_mic, None);
+        assert_eq!(token.encode(), OF_SAMBA);
+        let bare = NegTokenInit::decode(&OF_SAMBA[10..]).unwrap();
+        assert!(!bare.is_framed);
+        assert_eq!(bare.encode(), &OF_SAMBA[10..]);
+    }
+
+    #[test]
+    fn every_field_of_both_tokens_comes_back() {
+        let list = list();
+        for hints in [None, Some(HINT)] {
+            for mic in [None, Some(&b"mic"[..])] {
+                let token = NegTokenInit {
+                    neg_hints: hints,
+                    mech_list_mic: mic,
+                    ..full(&list)
+                };
+                assert_eq!(NegTokenInit::decode(&token.encode()), Ok(token));
+            }
+        }
+        assert_eq!(NegTokenResp::decode(&RESP.encode()), Ok(RESP));
+        let nothing = NegTokenResp::default();
+        assert_eq!(nothing.encode(), [0xa1, 2, 0x30, 0]);
+        assert_eq!(NegTokenResp::decode(&nothing.encode()), Ok(nothing));
+        // accept-completed alone, as Samba ends where nothing is signed.
+        let done = NegTokenResp::decode(b"\xa1\x07\x30\x05\xa0\x03\x0a\x01\x00").unwrap();
+        assert_eq!(done.neg_state, Some(NegState::ACCEPT_COMPLETED));
+    }
+
+    #[test]
+    fn long_tokens_come_back() {
+        let long = vec![7; 40_000];
+        let token = NegTokenResp {
+            response_token: Some(&long),
+            ..RESP
+        };
+        assert_eq!(NegTokenResp::decode(&token.encode()), Ok(token));
+    }
+
+    #[test]
+    fn a_token_cut_anywhere_or_with_more_behind_it_is_refused() {
+        let tokens = [full(&list()).encode(), RESP.encode(), OF_SAMBA.to_vec()];
+        for token in tokens {
+            let is_refused = |octets: &[u8]| {
+                NegTokenInit::decode(octets).is_err() && NegTokenResp::decode(octets).is_err()
+            };
+            assert!(!is_refused(&token));
+            for end in 0..token.len() {
+                assert!(is_refused(&token[..end]), "cut at {end}");
+            }
+            assert!(is_refused(&[&token[..], &[0]].concat()));
+        }
+    }
+
+    #[test]
+    fn a_changed_octet_never_panics_and_what_decodes_comes_back() {
+        for token in [full(&list()).encode(), RESP.encode()] {
+            for at in 0..token.len() {
+                for value in 0..=255 {
+                    let mut octets = token.clone();
+                    octets[at] = value;
+                    if let Ok(token) = NegTokenInit::decode(&octets) {
+                        assert_eq!(NegTokenInit::decode(&token.encode()), Ok(token));
+                    }
+                    if let Ok(token) = NegTokenResp::decode(&octets) {
+                        assert_eq!(NegTokenResp::decode(&token.encode()), Ok(token));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_has_one_mechanism_to_as_many_as_it_may() {
+        for (count, is_good) in [(0, false), (1, true), (MOST_MECHANISMS, true)] {
+            let list = MechTypes::encode(vec![oid::NTLM; count]);
+            assert_eq!(MechTypes::decode(&list).is_ok(), is_good, "{count}");
+        }
+        let list = MechTypes::encode(vec![oid::NTLM; MOST_MECHANISMS + 1]);
+        let error = MechTypes::decode(&list).unwrap_err();
+        assert_eq!(error, SecurityError::Token("it names too many mechanisms"));
+        assert!(MechTypes::decode(&element(Tag::Sequence, b"\x04\x01\x2a")).is_err());
+        // Without a list at all.
+        assert!(NegTokenInit::decode(b"\xa0\x02\x30\x00").is_err());
+    }
+
+    #[test]
+    fn fields_behind_those_known_are_left_out() {
+        let fifth = element(field(5), b"\x05\x00");
+        let seventh = element(field(7), b"whatever");
+        let octets = resp_of(&[b"\xa0\x03\x0a\x01\x01", &fifth, &seventh]);
+        let token = NegTokenResp::decode(&octets).unwrap();
+        assert_eq!(token.neg_state, Some(NegState::ACCEPT_INCOMPLETE));
+        assert_eq!(token.encode(), resp_of(&[b"\xa0\x03\x0a\x01\x01"]));
+        assert!(NegTokenResp::decode(&resp_of(&[&seventh, &fifth])).is_err());
+    }
+
+    #[test]
+    fn fields_twice_or_out_of_order_are_refused() {
+        let state: &[u8] = b"\xa0\x03\x0a\x01\x01";
+        let token: &[u8] = b"\xa2\x03\x04\x01\x01";
+        assert!(NegTokenResp::decode(&resp_of(&[state, token])).is_ok());
+        let strange: &[u8] = b"\x04\x01\x01";
+        for fields in [
+            [state, state],
+            [token, state],
+            [token, token],
+            [state, strange],
+        ] {
+            assert!(NegTokenResp::decode(&resp_of(&fields)).is_err());
+        }
+        let hints = put_all(&[(3, Tag::Sequence), (4, Tag::OctetString)]);
+        assert!(NegTokenInit::decode(&hints).is_ok());
+        let two_mics = put_all(&[(3, Tag::OctetString), (4, Tag::OctetString)]);
+        assert!(NegTokenInit::decode(&two_mics).is_err());
+        let twice = put_all(&[(4, Tag::OctetString), (4, Tag::OctetString)]);
+        assert!(NegTokenInit::decode(&twice).is_err());
+    }
+
+    /// A first token with empty fields of these numbers behind its list.
+    fn put_all(fields: &[(u32, Tag)]) -> Vec<u8> {
+        let mut octets = element(field(0), &list());
+        for (number, tag) in fields {
+            put_field(&mut octets, *number, *tag, Some(&[]));
+        }
+        element(field(0), &element(Tag::Sequence, &octets))
+    }
+
+    #[test]
+    fn what_is_no_der_is_refused() {
+        for octets in [
+            &b"\xa1\x80\x30\x00\x00\x00"[..], // a length that is told at the end
+            b"\xa1\x81\x02\x30\x00",          // one longer than it has to be
+            b"\xa1\x84\xff\xff\xff\xff\x30\x00", // one of more than there is
+            b"\xa1\x08\x30\x06\xa0\x04\x0a\x02\x00\x00", // a state of two octets
+            b"\x81\x02\x30\x00",              // a primitive field
+            b"\xa1\x05\x30\x03\xa0\x01\x0a",  // an element without a length
+        ] {
+            assert!(NegTokenResp::decode(octets).is_err(), "{octets:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_tells_its_mechanism_and_what_is_in_it() {
+        let (found, inner) = unframed(OF_SAMBA).unwrap();
+        assert_eq!((found, inner), (SPNEGO, &OF_SAMBA[10..]));
+        let kerberos = [b"\x60\x0d\x06\x09", oid::KERBEROS, b"\x01\x00"].concat();
+        assert_eq!(unframed(&kerberos), Some((oid::KERBEROS, &b"\x01\x00"[..])));
+        assert_eq!(unframed(b"NTLMSSP\0"), None);
+        assert_eq!(unframed(&RESP.encode()), None);
+    }
+}
