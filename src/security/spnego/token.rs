@@ -163,7 +163,7 @@ impl<'a> NegTokenInit<'a> {
 }
 
 /// How far a negotiation is, to the end that says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NegState(pub u8);
 
 impl NegState {
