@@ -7,10 +7,12 @@
 //! member of none: it only is a part of the proof.
 
 use super::context::{Context, Exchange, Taken};
+use super::flags::Flags;
 use super::keys::{self, Key, Sender};
-use super::message::{Authenticate, Challenge, Flags, Negotiate, Version, with_mic};
+use super::message::{Authenticate, Challenge, Negotiate, Version, with_mic};
 use super::names;
-use super::response::{AvId, AvWriter, ClientChallenge};
+use super::proof::{Claim, Older, Proof};
+use super::response::{AvId, AvWriter};
 use super::session::Session;
 use super::{OID, file_time, random};
 use crate::proto::{Principal, SecurityError};
@@ -133,21 +135,6 @@ struct Asked {
     flags: Flags,
     /// What it has to prove itself over.
     server: [u8; 8],
-}
-
-/// A client whose proof was right.
-struct Logon {
-    principal: Principal,
-    /// The key exchange key.
-    key: Key,
-    /// Whether the proof covers the announcement of a MIC.
-    has_mic: bool,
-}
-
-/// Who a client says that it is.
-struct Claim {
-    user: String,
-    domain: String,
 }
 
 impl Exchange for Acceptor {
@@ -296,25 +283,19 @@ impl Acceptor {
     /// Takes an AUTHENTICATE message.
     fn authenticate(&self, asked: &Asked, token: &[u8]) -> Result<Taken, SecurityError> {
         let message = Authenticate::decode(token)?;
-        let claim = Claim {
-            user: names::decode(message.user, message.flags)?,
-            domain: names::decode(message.domain, message.flags)?,
-        };
+        let claim = Claim::of(&message, asked.server)?;
         let denied = |reason| claim.denied(reason);
         self.check_flags(asked.flags, message.flags)
             .map_err(denied)?;
-        let logon = match is_anonymous(&message) {
-            true => self.anonymous().map_err(denied)?,
-            false => self.logon(asked, &message, &claim)?,
-        };
-        let exported = exported_key(&logon.key, &message)?;
-        if logon.has_mic {
+        let (principal, proof) = self.logon(&claim)?;
+        let exported = exported_key(&proof.key, &message)?;
+        if proof.has_mic {
             check_mic(&exported, asked, &message, token).map_err(denied)?;
         }
         let session = Session::new(&exported, message.flags, Sender::Server, self.level);
         Ok(Taken {
             token: Vec::new(),
-            agreed: Some((logon.principal, session)),
+            agreed: Some((principal, session)),
         })
     }
 
@@ -334,50 +315,38 @@ impl Acceptor {
         }
     }
 
-    /// Nobody's logon: its key is known to everybody.
-    fn anonymous(&self) -> Result<Logon, &'static str> {
-        match self.settings.anonymous {
-            true => Ok(Logon {
-                principal: Principal::Anonymous,
-                key: Key::default(),
-                has_mic: false,
-            }),
-            false => Err("nobody may log on without a name"),
+    /// Finds out who logs on. Nobody's key is known to everybody.
+    fn logon(&self, claim: &Claim) -> Result<(Principal, Proof), SecurityError> {
+        let settings = &self.settings;
+        if !claim.is_anonymous() {
+            return self.somebody(claim);
+        }
+        let key = Key::default();
+        let proof = Proof {
+            key,
+            has_mic: false,
+        };
+        match settings.anonymous {
+            true => Ok((Principal::Anonymous, proof)),
+            false => Err(claim.denied("nobody may log on without a name")),
         }
     }
 
     /// Checks the proof of somebody.
-    fn logon(
-        &self,
-        asked: &Asked,
-        message: &Authenticate,
-        claim: &Claim,
-    ) -> Result<Logon, SecurityError> {
-        let found = self.find(claim);
-        let is_known = found.is_some();
-        // Without an account the work is the same, and for nothing.
-        let account = found.unwrap_or_else(|| Account {
-            name: Arc::from(""),
-            nt_hash: NtHash([0; 16]),
-            password: None,
-        });
-        let proof = match message.nt_response.len() {
-            0 if self.settings.lm => prove_lm(asked, message, &account),
-            0 => Err("LM responses are not taken"),
-            24 if self.settings.v1 => prove_v1(asked, message, &account),
-            24 => Err("NTLMv1 responses are not taken"),
-            _ => prove_v2(asked, message, claim, &account)?,
+    fn somebody(&self, claim: &Claim) -> Result<(Principal, Proof), SecurityError> {
+        let older = Older {
+            v1: self.settings.v1,
+            lm: self.settings.lm,
         };
-        match proof {
-            Ok((key, has_mic)) if is_known => Ok(Logon {
-                principal: Principal::Named(account.name),
-                key,
-                has_mic,
-            }),
-            Ok(_) | Err(WRONG) if !is_known => Err(claim.denied("unknown account")),
-            Ok(_) => Err(claim.denied(WRONG)),
-            Err(reason) => Err(claim.denied(reason)),
-        }
+        let Some(account) = self.find(claim) else {
+            // The work is the same, and for nothing.
+            return Err(match claim.check(&nobody(), older) {
+                Err(error @ SecurityError::Token(_)) => error,
+                _ => claim.denied("unknown account"),
+            });
+        };
+        let proof = claim.check(&account, older)?;
+        Ok((Principal::Named(account.name), proof))
     }
 
     /// The account that is claimed: the user's name, or what stands before the @
@@ -393,90 +362,13 @@ impl Acceptor {
     }
 }
 
-impl Claim {
-    /// The refusal of the claim.
-    fn denied(&self, reason: &'static str) -> SecurityError {
-        SecurityError::Denied {
-            claimed: Some(names::claimed(&self.user).into()),
-            reason,
-        }
+/// The account of those who have none.
+fn nobody() -> Account {
+    Account {
+        name: Arc::from(""),
+        nt_hash: NtHash([0; 16]),
+        password: None,
     }
-}
-
-/// The reason for a refusal that says that the proof was wrong.
-const WRONG: &str = "wrong password";
-
-/// A key exchange key, and whether a MIC is announced; or why not.
-type Proof = Result<(Key, bool), &'static str>;
-
-/// Whether nobody logs on.
-///
-/// # Source
-/// MS-NLMP 3.2.5.1.2; the flag is not looked at, as Samba sends none.
-fn is_anonymous(message: &Authenticate) -> bool {
-    message.user.is_empty() && message.nt_response.is_empty() && message.lm_response.len() <= 1
-}
-
-/// Checks an NTLMv2 response.
-///
-/// # Errors
-/// `Token` when it is none.
-fn prove_v2(
-    asked: &Asked,
-    message: &Authenticate,
-    claim: &Claim,
-    account: &Account,
-) -> Result<Proof, SecurityError> {
-    let Some((proof, rest)) = message.nt_response.split_first_chunk::<16>() else {
-        return Err(SecurityError::Token("an NT response of no known length"));
-    };
-    let info = ClientChallenge::decode(rest)?.info;
-    let ntowf = keys::ntowf_v2(&account.nt_hash, &claim.user, &claim.domain);
-    let expected = keys::proof_v2(&ntowf, &asked.server, rest);
-    Ok(match bool::from(expected.ct_eq(proof)) {
-        true => Ok((keys::session_base_v2(&ntowf, proof), info.has_mic())),
-        false => Err(WRONG),
-    })
-}
-
-/// Checks an NTLMv1 response, with extended session security or without.
-fn prove_v1(asked: &Asked, message: &Authenticate, account: &Account) -> Proof {
-    let client = message.lm_response.first_chunk().unwrap_or(&[0; 8]);
-    let extended = message.flags.contains(Flags::EXTENDED_SESSION_SECURITY);
-    let challenge = match extended {
-        true => keys::extended_challenge(&asked.server, client),
-        false => asked.server,
-    };
-    let expected = keys::response_v1(&account.nt_hash.0, &challenge);
-    match bool::from(expected.ct_eq(message.nt_response)) {
-        true => key_v1(asked, message, account),
-        false => Err(WRONG),
-    }
-}
-
-/// Checks an LM response.
-fn prove_lm(asked: &Asked, message: &Authenticate, account: &Account) -> Proof {
-    let lmowf = account.password.as_deref().and_then(keys::lmowf_v1);
-    let is_there = lmowf.is_some();
-    let expected = keys::response_v1(&lmowf.unwrap_or_default(), &asked.server);
-    match bool::from(expected.ct_eq(message.lm_response)) && is_there {
-        true => key_v1(asked, message, account),
-        false => Err(WRONG),
-    }
-}
-
-/// The key exchange key of NTLMv1 and LM; no MIC can be announced.
-fn key_v1(asked: &Asked, message: &Authenticate, account: &Account) -> Proof {
-    let lmowf = account.password.as_deref().and_then(keys::lmowf_v1);
-    let about = keys::Exchange {
-        flags: message.flags,
-        lmowf: lmowf.as_ref(),
-        lm_response: message.lm_response.first_chunk().unwrap_or(&[0; 8]),
-        server: &asked.server,
-    };
-    let base = keys::session_base_v1(&account.nt_hash);
-    let key = keys::kxkey_v1(base, &about).ok_or("the account has no LM hash")?;
-    Ok((key, false))
 }
 
 /// The key that the session's are made of: the client's choice where it could

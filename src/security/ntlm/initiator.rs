@@ -1,8 +1,9 @@
 //! The client's end: NTLMv2 with a MIC, or nothing.
 
 use super::context::{Context, Exchange, Taken};
+use super::flags::Flags;
 use super::keys::{self, Key, Sender};
-use super::message::{Authenticate, Challenge, Flags, Negotiate, Version, with_mic};
+use super::message::{Authenticate, Challenge, Negotiate, Version, with_mic};
 use super::response::{AvId, AvPairs, ClientChallenge, announcing_mic};
 use super::session::Session;
 use super::{file_time, names, random};

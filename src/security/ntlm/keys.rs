@@ -4,7 +4,7 @@
 //! # Source
 //! MS-NLMP 3.3, 3.4.4 and 3.4.5.
 
-use super::message::Flags;
+use super::flags::Flags;
 use super::names::{to_utf16, upper};
 use crate::security::{NtHash, Password};
 use des::Des;
@@ -246,6 +246,7 @@ fn des(key: &[u8], block: &[u8; 8]) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::ntlm::tests::hex;
 
     const SERVER: [u8; 8] = 0x0123456789abcdef_u64.to_be_bytes();
     const CLIENT: [u8; 8] = [0xaa; 8];
@@ -260,13 +261,6 @@ mod tests {
 
     fn lmowf() -> Key {
         lmowf_v1(&Password::new("Password".to_owned())).unwrap()
-    }
-
-    /// Octets as the document prints them.
-    fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text.bytes().filter(|d| !d.is_ascii_whitespace()).collect();
-        let octet = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-        digits.chunks(2).map(octet).collect()
     }
 
     #[test]

@@ -4,9 +4,8 @@
 //! against it. Where the parts of a message stand is free: encoding puts them
 //! in the usual order, without gaps.
 
+use super::flags::Flags;
 use crate::proto::SecurityError;
-use std::fmt;
-use std::ops::{BitAnd, BitOr};
 
 /// The longest message that is read.
 ///
@@ -22,99 +21,6 @@ const MIC_AT: usize = 72;
 
 /// Where the parts of an AUTHENTICATE message with a MIC begin.
 const BEHIND_MIC: usize = 88;
-
-/// What is negotiated, a bit each.
-///
-/// # Source
-/// MS-NLMP 2.2.2.5.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Flags(pub u32);
-
-impl Flags {
-    /// Nothing.
-    pub const NONE: Self = Flags(0);
-    /// Names are in UTF-16.
-    pub const UNICODE: Self = Flags(0x0000_0001);
-    /// Names are in the system's code page.
-    pub const OEM: Self = Flags(0x0000_0002);
-    /// The server is to tell its name.
-    pub const REQUEST_TARGET: Self = Flags(0x0000_0004);
-    /// Packets can be signed.
-    pub const SIGN: Self = Flags(0x0000_0010);
-    /// Packets can be sealed.
-    pub const SEAL: Self = Flags(0x0000_0020);
-    /// Without a connection.
-    pub const DATAGRAM: Self = Flags(0x0000_0040);
-    /// The key is made of the LM response.
-    pub const LM_KEY: Self = Flags(0x0000_0080);
-    /// NTLM responses.
-    pub const NTLM: Self = Flags(0x0000_0200);
-    /// The client has no name.
-    pub const ANONYMOUS: Self = Flags(0x0000_0800);
-    /// A NEGOTIATE message names the client's domain.
-    pub const DOMAIN_SUPPLIED: Self = Flags(0x0000_1000);
-    /// A NEGOTIATE message names the client's host.
-    pub const WORKSTATION_SUPPLIED: Self = Flags(0x0000_2000);
-    /// There is a session key whether packets are signed or not.
-    pub const ALWAYS_SIGN: Self = Flags(0x0000_8000);
-    /// The server's name is a domain's.
-    pub const TARGET_DOMAIN: Self = Flags(0x0001_0000);
-    /// The server's name is a host's.
-    pub const TARGET_SERVER: Self = Flags(0x0002_0000);
-    /// Keys and signatures of NTLM2 session security.
-    pub const EXTENDED_SESSION_SECURITY: Self = Flags(0x0008_0000);
-    /// The server can only identify the client.
-    pub const IDENTIFY: Self = Flags(0x0010_0000);
-    /// The key is made of the LM hash.
-    pub const NON_NT_SESSION_KEY: Self = Flags(0x0040_0000);
-    /// A CHALLENGE message tells about the server.
-    pub const TARGET_INFO: Self = Flags(0x0080_0000);
-    /// Messages tell the sender's version.
-    pub const VERSION: Self = Flags(0x0200_0000);
-    /// Keys of 128 bits.
-    pub const KEY_128: Self = Flags(0x2000_0000);
-    /// The client chooses the session's key.
-    pub const KEY_EXCHANGE: Self = Flags(0x4000_0000);
-    /// Keys of 56 bits.
-    pub const KEY_56: Self = Flags(0x8000_0000);
-
-    /// Whether all bits of `other` are set.
-    pub const fn contains(self, other: Flags) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether any bit of `other` is set.
-    pub const fn intersects(self, other: Flags) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The bits that `other` lacks.
-    pub const fn without(self, other: Flags) -> Flags {
-        Flags(self.0 & !other.0)
-    }
-}
-
-impl BitOr for Flags {
-    type Output = Flags;
-
-    fn bitor(self, other: Flags) -> Flags {
-        Flags(self.0 | other.0)
-    }
-}
-
-impl BitAnd for Flags {
-    type Output = Flags;
-
-    fn bitand(self, other: Flags) -> Flags {
-        Flags(self.0 & other.0)
-    }
-}
-
-impl fmt::Debug for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Flags({:#010x})", self.0)
-    }
-}
 
 /// A sender's version, which only logs are interested in.
 ///
@@ -462,5 +368,175 @@ impl Writer {
         debug_assert_eq!(self.head.len(), self.begin);
         self.head.append(&mut self.parts);
         self.head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::ntlm::tests::hex;
+
+    /// The challenge of MS-NLMP 4.2.1.
+    const SERVER: [u8; 8] = 0x0123456789abcdef_u64.to_be_bytes();
+
+    /// A version of MS-NLMP 4.2.
+    fn version(octets: u64) -> Option<Version> {
+        Some(Version(octets.to_be_bytes()))
+    }
+
+    fn utf16(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
+    /// An AUTHENTICATE message with something in every part.
+    fn authenticate() -> Vec<u8> {
+        Authenticate {
+            flags: Flags::UNICODE | Flags::VERSION,
+            lm_response: &[1; 24],
+            nt_response: &[2; 50],
+            domain: b"D\0",
+            user: b"U\0",
+            workstation: b"W\0",
+            session_key: &[3; 16],
+            version: Some(Version::OURS),
+            mic: Some([4; 16]),
+        }
+        .encode()
+    }
+
+    #[test]
+    fn challenge_messages_are_the_published_ones() {
+        // MS-NLMP 4.2.2.3.
+        let octets = hex("4e544c4d53535000 02000000 0c000c0038000000 338202e2
+            0123456789abcdef 0000000000000000 0000000000000000 060070170000000f
+            530065007200760065007200");
+        let challenge = Challenge {
+            flags: Flags(0xe2028233),
+            challenge: SERVER,
+            target: &utf16("Server"),
+            target_info: &[],
+            version: version(0x060070170000000f),
+        };
+        assert_eq!(Challenge::decode(&octets), Ok(challenge.clone()));
+        assert_eq!(challenge.encode(), octets);
+        // MS-NLMP 4.2.4.3.
+        let octets = hex("4e544c4d53535000 02000000 0c000c0038000000 33828ae2
+            0123456789abcdef 0000000000000000 2400240044000000 060070170000000f
+            530065007200760065007200 02000c0044006f006d00610069006e00
+            01000c00530065007200760065007200 00000000");
+        let challenge = Challenge {
+            flags: Flags(0xe28a8233),
+            target_info: &octets[0x44..],
+            ..challenge
+        };
+        assert_eq!(Challenge::decode(&octets), Ok(challenge.clone()));
+        assert_eq!(challenge.encode(), octets);
+    }
+
+    #[test]
+    fn authenticate_messages_are_the_published_ones() {
+        // MS-NLMP 4.2.2.3.
+        let octets = hex("4e544c4d53535000 03000000 180018006c000000 1800180084000000
+            0c000c0048000000 0800080054000000 100010005c000000 100010009c000000 358280e2
+            0501280a0000000f 44006f006d00610069006e00 5500730065007200
+            43004f004d0050005500540045005200 98def7b87f88aa5dafe2df779688a172def11c7d5ccdef13
+            67c43011f30298a2ad35ece64f16331c44bdbed927841f94 518822b1b3f350c8958682ecbb3e3cb7");
+        let message = Authenticate {
+            flags: Flags(0xe2808235),
+            lm_response: &hex("98def7b87f88aa5dafe2df779688a172def11c7d5ccdef13"),
+            nt_response: &hex("67c43011f30298a2ad35ece64f16331c44bdbed927841f94"),
+            domain: &utf16("Domain"),
+            user: &utf16("User"),
+            workstation: &utf16("COMPUTER"),
+            session_key: &hex("518822b1b3f350c8958682ecbb3e3cb7"),
+            version: version(0x0501280a0000000f),
+            mic: None,
+        };
+        assert_eq!(Authenticate::decode(&octets), Ok(message.clone()));
+        assert_eq!(message.encode(), octets);
+    }
+
+    #[test]
+    fn messages_are_read_as_they_were_written() {
+        let octets = authenticate();
+        for version in [None, Some(Version::OURS)] {
+            for mic in [None, Some([4; 16])] {
+                let message = Authenticate {
+                    flags: version.map_or(Flags::NONE, |_| Flags::VERSION),
+                    version,
+                    mic,
+                    ..Authenticate::decode(&octets).unwrap()
+                };
+                assert_eq!(Authenticate::decode(&message.encode()), Ok(message));
+            }
+            let negotiate = Negotiate {
+                flags: Flags::DOMAIN_SUPPLIED | version.map_or(Flags::NONE, |_| Flags::VERSION),
+                domain: b"LAB",
+                workstation: b"",
+                version,
+            };
+            assert_eq!(Negotiate::decode(&negotiate.encode()), Ok(negotiate));
+        }
+    }
+
+    #[test]
+    fn a_negotiate_message_may_end_behind_its_flags() {
+        let octets = hex("4e544c4d53535000 01000000 01020000");
+        let negotiate = Negotiate::decode(&octets).unwrap();
+        assert_eq!(negotiate.flags, Flags(0x201));
+        let claims = hex("4e544c4d53535000 01000000 01120000");
+        assert!(Negotiate::decode(&claims).is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_not_supplied_is_not_looked_for() {
+        let mut octets = Negotiate::decode(&hex("4e544c4d53535000 01000000 01020000"))
+            .unwrap()
+            .encode();
+        octets[16..24].fill(0xff);
+        assert!(Negotiate::decode(&octets).is_ok());
+    }
+
+    #[test]
+    fn a_message_that_is_cut_short_is_refused() {
+        let octets = authenticate();
+        for end in 0..octets.len() {
+            assert!(Authenticate::decode(&octets[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_not_in_the_message_is_refused() {
+        for place in [12, 20, 28, 36, 44, 52] {
+            for offset in [0_u32, 63, authenticate().len() as u32, 0xffff_ffff] {
+                let mut octets = authenticate();
+                octets[place + 4..place + 8].copy_from_slice(&offset.to_le_bytes());
+                assert!(Authenticate::decode(&octets).is_err(), "{place} {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_where_the_mic_would_be_leaves_none() {
+        let mut octets = authenticate();
+        octets[28 + 4] = 80;
+        assert_eq!(Authenticate::decode(&octets).unwrap().mic, None);
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_refused() {
+        let mut octets = authenticate();
+        octets.resize(LONGEST_MESSAGE, 0);
+        assert!(Authenticate::decode(&octets).is_ok());
+        octets.push(0);
+        assert!(Authenticate::decode(&octets).is_err());
+    }
+
+    #[test]
+    fn another_message_is_refused() {
+        let octets = authenticate();
+        assert!(Negotiate::decode(&octets).is_err());
+        assert!(Challenge::decode(&octets).is_err());
+        assert!(Authenticate::decode(&[b"NTLMSSQ", &octets[7..]].concat()).is_err());
     }
 }

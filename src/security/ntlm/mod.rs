@@ -11,18 +11,21 @@
 
 mod acceptor;
 mod context;
+mod flags;
 mod initiator;
 mod keys;
 mod message;
 mod names;
+mod proof;
 mod response;
 mod session;
 #[cfg(test)]
 mod tests;
 
 pub use acceptor::{Names, Ntlm, NtlmSettings};
+pub use flags::Flags;
 pub use initiator::initiate;
-pub use message::{Authenticate, Challenge, Flags, LONGEST_MESSAGE, Negotiate, Version};
+pub use message::{Authenticate, Challenge, LONGEST_MESSAGE, Negotiate, Version};
 pub use response::{AvId, AvPairs, ClientChallenge};
 
 use crate::proto::SecurityError;

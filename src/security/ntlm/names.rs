@@ -1,6 +1,6 @@
 //! Names as NTLM messages carry them.
 
-use super::message::Flags;
+use super::flags::Flags;
 use crate::proto::SecurityError;
 
 /// The most characters of a claimed name that are kept.

@@ -4,8 +4,8 @@
 //! sequence numbers of its own; without it both share one of each. A packet
 //! that does not fit ends the session: nothing is signed or verified after it.
 
+use super::flags::Flags;
 use super::keys::{Key, Sender, hmac_md5, plain_key, rc4, seal_key, sign_key};
-use super::message::Flags;
 use crate::proto::{Packet, SecurityError};
 use crate::wire::pdu::AuthLevel;
 use rc4::{Rc4, StreamCipher};
@@ -350,4 +350,93 @@ fn crc32(octets: &[u8]) -> u32 {
     let shift = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1));
     let step = |crc: u32, octet: &u8| (0..8).fold(crc ^ u32::from(*octet), shift);
     !octets.iter().fold(u32::MAX, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::ntlm::tests::hex;
+
+    /// "Plaintext" in UTF-16.
+    const PLAIN: &str = "50006c00610069006e007400650078007400";
+
+    /// What a client makes of a packet that is a stub only.
+    fn sealed(key: &str, flags: Flags) -> (Vec<u8>, Vec<u8>) {
+        let exported = Zeroizing::new(hex(key).try_into().unwrap());
+        let mut session = Session::new(&exported, flags, Sender::Client, AuthLevel::PRIVACY);
+        let (mut octets, mut signature) = (hex(PLAIN), vec![0; SIGNATURE]);
+        let packet = Packet {
+            stub: 0..octets.len(),
+            octets: &mut octets,
+            signs_header: false,
+        };
+        session.protect(packet, &mut signature).unwrap();
+        (octets, signature)
+    }
+
+    #[test]
+    fn what_is_sealed_is_what_was_published() {
+        let random = "55555555555555555555555555555555";
+        let extended = Flags::EXTENDED_SESSION_SECURITY;
+        let cases = [
+            // MS-NLMP 4.2.2.4, 4.2.3.4 and 4.2.4.4.
+            (
+                random,
+                Flags::KEY_56 | Flags::KEY_EXCHANGE,
+                "56fe04d861f9319af0d7238a2e3b4d457fb8",
+                "010000000000000009dcd1df2e459d36",
+            ),
+            (
+                "eb93429a8bd952f8b89c55b87f475edc",
+                extended | Flags::KEY_56,
+                "a02372f6530273f3aa1eb90190ce5200c99d",
+                "01000000ff2aeb52f681793a00000000",
+            ),
+            (
+                random,
+                extended | Flags::KEY_128 | Flags::KEY_56 | Flags::KEY_EXCHANGE,
+                "54e50165bf1936dc996020c1811b0f06fb5f",
+                "010000007fb38ec5c55d497600000000",
+            ),
+        ];
+        for (key, flags, octets, signature) in cases {
+            assert_eq!(
+                sealed(key, flags),
+                (hex(octets), hex(signature)),
+                "{flags:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn both_directions_share_a_stream_without_extended_session_security() {
+        let session = |own| {
+            let key = Zeroizing::new([0x55; 16]);
+            Session::new(&key, Flags::NONE, own, AuthLevel::INTEGRITY)
+        };
+        let (mut client, mut server) = (session(Sender::Client), session(Sender::Server));
+        for _ in 0..3 {
+            let signature = client.sign(b"there").unwrap();
+            assert_eq!(server.check(b"there", &signature), Ok(()));
+            let signature = server.sign(b"back").unwrap();
+            assert_eq!(client.check(b"back", &signature), Ok(()));
+        }
+    }
+
+    #[test]
+    fn no_sequence_number_comes_twice() {
+        let key = Zeroizing::new([0x55; 16]);
+        let flags = Flags::EXTENDED_SESSION_SECURITY;
+        let mut session = Session::new(&key, flags, Sender::Client, AuthLevel::INTEGRITY);
+        if let Keys::Extended { send, .. } = &mut session.keys {
+            send.stream.sequence = Some(u32::MAX);
+        }
+        assert_eq!(session.sign(b"the last").unwrap()[12..], [0xff; 4]);
+        assert!(session.sign(b"one too many").is_err());
+    }
+
+    #[test]
+    fn a_crc_is_the_usual_one() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
 }

@@ -17,6 +17,16 @@ use zeroize::Zeroizing;
 
 type Boxed = Box<dyn MechanismContext>;
 
+/// Octets as documents print them.
+pub fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text
+        .bytes()
+        .filter(|digit| !digit.is_ascii_whitespace())
+        .collect();
+    let octet = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(octet).collect()
+}
+
 /// The levels that contexts have.
 const LEVELS: [AuthLevel; 3] = [AuthLevel::CONNECT, AuthLevel::INTEGRITY, AuthLevel::PRIVACY];
 

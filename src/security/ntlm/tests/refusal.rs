@@ -1,6 +1,9 @@
 //! What an end refuses.
 
 use super::*;
+use crate::proto::Principal;
+use crate::security::ntlm::message::{Authenticate, Challenge, Negotiate};
+use crate::security::ntlm::{Flags, LONGEST_MESSAGE, keys, names};
 
 /// Why a logon is refused.
 fn reason(outcome: Result<LegAnswer, SecurityError>) -> &'static str {
@@ -8,6 +11,41 @@ fn reason(outcome: Result<LegAnswer, SecurityError>) -> &'static str {
         Err(SecurityError::Denied { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
+}
+
+/// Why a token is.
+fn fault(outcome: Result<LegAnswer, SecurityError>) -> &'static str {
+    match outcome {
+        Err(SecurityError::Token(what)) => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a server that has asked makes of a client's last message.
+fn judged(
+    settings: NtlmSettings,
+    level: AuthLevel,
+    message: &[u8],
+) -> Result<LegAnswer, SecurityError> {
+    let mut client = initiator(&user(), level);
+    let mut server = acceptor(settings, level);
+    more(server.proceed(&more(client.proceed(&[]))));
+    server.proceed(message)
+}
+
+/// The last message of who is known.
+fn last(level: AuthLevel) -> Vec<u8> {
+    let mut client = initiator(&user(), level);
+    let mut server = acceptor(settings(), level);
+    let challenge = more(server.proceed(&more(client.proceed(&[]))));
+    client.proceed(&challenge).unwrap().token
+}
+
+/// The message with other flags.
+fn flagged(message: &[u8], flags: Flags) -> Vec<u8> {
+    let mut message = message.to_vec();
+    message[60..64].copy_from_slice(&flags.0.to_le_bytes());
+    message
 }
 
 #[test]
@@ -33,5 +71,452 @@ fn an_unknown_account_is_refused() {
             &mut acceptor(settings(), level),
         );
         assert_eq!(reason(outcome), "unknown account");
+    }
+}
+
+#[test]
+fn the_claimed_name_is_told_and_short() {
+    let level = AuthLevel::CONNECT;
+    let mut client = initiator(&credentials(&"n".repeat(300), "", "x"), level);
+    match exchange(&mut client, &mut acceptor(settings(), level)) {
+        Err(SecurityError::Denied { claimed, .. }) => {
+            assert_eq!(claimed.unwrap().to_string(), "n".repeat(256));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_change_of_an_authenticate_message_with_a_mic_is_refused() {
+    let message = last(AuthLevel::CONNECT);
+    assert!(judged(settings(), AuthLevel::CONNECT, &message).is_ok());
+    for place in 0..message.len() {
+        for change in [0x01, 0x02, 0x20, 0x80, 0xff] {
+            let mut changed = message.clone();
+            changed[place] ^= change;
+            let outcome = judged(settings(), AuthLevel::CONNECT, &changed);
+            assert!(outcome.is_err(), "octet {place} changed by {change:#x}");
+        }
+    }
+}
+
+#[test]
+fn an_altered_mic_is_refused() {
+    let mut message = last(AuthLevel::INTEGRITY);
+    message[72] ^= 1;
+    let outcome = judged(settings(), AuthLevel::INTEGRITY, &message);
+    assert_eq!(reason(outcome), "the MIC does not fit");
+}
+
+#[test]
+fn an_announced_mic_that_is_missing_is_refused() {
+    let message = last(AuthLevel::INTEGRITY);
+    let without = Authenticate {
+        mic: None,
+        ..Authenticate::decode(&message).unwrap()
+    };
+    let outcome = judged(settings(), AuthLevel::INTEGRITY, &without.encode());
+    assert_eq!(reason(outcome), "the MIC that was announced is missing");
+}
+
+#[test]
+fn an_altered_message_before_is_seen_by_the_mic() {
+    let level = AuthLevel::CONNECT;
+    let mut client = initiator(&user(), level);
+    let mut server = acceptor(settings(), level);
+    let mut negotiate = more(client.proceed(&[]));
+    // 56 bits beside 128 change no key.
+    negotiate[15] &= 0x7f;
+    let challenge = more(server.proceed(&negotiate));
+    let message = client.proceed(&challenge).unwrap().token;
+    assert_eq!(reason(server.proceed(&message)), "the MIC does not fit");
+}
+
+#[test]
+fn a_message_of_another_exchange_is_refused() {
+    let message = last(AuthLevel::INTEGRITY);
+    let mut client = initiator(&user(), AuthLevel::INTEGRITY);
+    let mut server = Ntlm::new(settings()).accept(AuthLevel::INTEGRITY);
+    more(server.proceed(&more(client.proceed(&[]))));
+    assert_eq!(reason(server.proceed(&message)), "wrong password");
+}
+
+#[test]
+fn an_offer_of_too_little_is_refused() {
+    let cases = [
+        (AuthLevel::CONNECT, Flags::EXTENDED_SESSION_SECURITY),
+        (AuthLevel::CONNECT, Flags::KEY_128),
+        (AuthLevel::INTEGRITY, Flags::SIGN),
+        (AuthLevel::PRIVACY, Flags::SEAL),
+    ];
+    for (level, lacking) in cases {
+        let token = more(initiator(&user(), level).proceed(&[]));
+        let offered = Negotiate::decode(&token).unwrap();
+        let weak = Negotiate {
+            flags: offered.flags.without(lacking),
+            ..offered
+        };
+        let outcome = acceptor(settings(), level).proceed(&weak.encode());
+        reason(outcome);
+    }
+}
+
+#[test]
+fn flags_that_are_lowered_in_the_last_message_are_refused() {
+    let cases = [
+        (
+            AuthLevel::CONNECT,
+            Flags::EXTENDED_SESSION_SECURITY,
+            "no extended session security",
+        ),
+        (AuthLevel::CONNECT, Flags::KEY_128, "no keys of 128 bits"),
+        (
+            AuthLevel::INTEGRITY,
+            Flags::SIGN,
+            "packets are not to be signed",
+        ),
+        (
+            AuthLevel::PRIVACY,
+            Flags::SEAL,
+            "packets are not to be sealed",
+        ),
+        (
+            AuthLevel::PRIVACY,
+            Flags::KEY_EXCHANGE,
+            "less was negotiated than was offered",
+        ),
+    ];
+    for (level, lacking, expected) in cases {
+        let message = last(level);
+        let flags = Authenticate::decode(&message).unwrap().flags;
+        let lowered = flagged(&message, flags.without(lacking));
+        assert_eq!(reason(judged(settings(), level, &lowered)), expected);
+    }
+}
+
+#[test]
+fn flags_that_were_not_offered_are_refused() {
+    let message = last(AuthLevel::INTEGRITY);
+    let flags = Authenticate::decode(&message).unwrap().flags;
+    for more in [Flags::SEAL, Flags::LM_KEY, Flags::NON_NT_SESSION_KEY] {
+        let raised = flagged(&message, flags | more);
+        let outcome = judged(settings(), AuthLevel::INTEGRITY, &raised);
+        assert_eq!(reason(outcome), "more was negotiated than was offered");
+    }
+}
+
+#[test]
+fn an_exchanged_key_of_another_length_is_refused() {
+    let message = last(AuthLevel::INTEGRITY);
+    for key in [&[][..], &[1; 15], &[1; 17]] {
+        let message = Authenticate {
+            session_key: key,
+            ..Authenticate::decode(&message).unwrap()
+        };
+        let outcome = judged(settings(), AuthLevel::INTEGRITY, &message.encode());
+        assert_eq!(fault(outcome), "a session key of another length");
+    }
+}
+
+#[test]
+fn messages_out_of_order_are_refused() {
+    let level = AuthLevel::INTEGRITY;
+    let message = last(level);
+    let negotiate = more(initiator(&user(), level).proceed(&[]));
+    assert_eq!(
+        fault(acceptor(settings(), level).proceed(&message)),
+        "another NTLM message is due"
+    );
+    assert_eq!(
+        fault(judged(settings(), level, &negotiate)),
+        "another NTLM message is due"
+    );
+    fault(initiator(&user(), level).proceed(&message));
+}
+
+#[test]
+fn a_context_that_is_complete_or_failed_takes_no_token() {
+    let level = AuthLevel::INTEGRITY;
+    let (mut client, mut server) = ends(level);
+    let message = last(level);
+    for context in [&mut client, &mut server] {
+        assert_eq!(fault(context.proceed(&message)), "no further token is due");
+    }
+    let mut server = acceptor(settings(), level);
+    fault(server.proceed(b"NTLMSSP\0"));
+    let negotiate = more(initiator(&user(), level).proceed(&[]));
+    assert_eq!(fault(server.proceed(&negotiate)), "no further token is due");
+}
+
+#[test]
+fn a_token_that_is_too_long_is_refused() {
+    let mut token = more(initiator(&user(), AuthLevel::CONNECT).proceed(&[]));
+    token.resize(LONGEST_MESSAGE + 1, 0);
+    let outcome = acceptor(settings(), AuthLevel::CONNECT).proceed(&token);
+    assert_eq!(fault(outcome), "an NTLM message is too long");
+}
+
+#[test]
+fn nobody_logs_on_where_that_is_not_allowed() {
+    for (anonymous, level) in [(false, AuthLevel::CONNECT), (true, AuthLevel::PRIVACY)] {
+        let settings = NtlmSettings {
+            anonymous,
+            ..settings()
+        };
+        let mut client = initiator(&credentials("", "", ""), level);
+        let mut server = acceptor(settings, level);
+        let outcome = exchange(&mut client, &mut server);
+        if !anonymous {
+            assert_eq!(reason(outcome), "nobody may log on without a name");
+            continue;
+        }
+        assert!(outcome.unwrap().is_complete);
+        assert_eq!(server.principal(), Principal::Anonymous);
+        let (octets, signature) = protected(&mut client, &[7; 64], true);
+        assert!(verified(&mut server, &octets, &signature, true).is_ok());
+    }
+}
+
+#[test]
+fn a_user_is_found_by_name_and_by_what_stands_before_the_at() {
+    let cases = [
+        ("USER", "anything", "Password", Some("User")),
+        ("alice@lab", "", "wonder", Some("alice")),
+        ("alice@lab", "LAB", "wonder", None),
+        ("bob@lab", "", "Password", Some("bob@lab")),
+        ("@", "", "wonder", None),
+    ];
+    for (name, domain, password, expected) in cases {
+        let level = AuthLevel::CONNECT;
+        let mut client = initiator(&credentials(name, domain, password), level);
+        let mut server = acceptor(settings(), level);
+        let outcome = exchange(&mut client, &mut server);
+        assert_eq!(outcome.is_ok(), expected.is_some(), "{name}");
+        if let Some(expected) = expected {
+            assert_eq!(server.principal(), Principal::Named(expected.into()));
+        }
+    }
+}
+
+/// The last message of a client that knows less than ours.
+fn older(flags: Flags, lm: bool, password: &str) -> (Vec<u8>, Vec<u8>) {
+    let server = 0x0123456789abcdef_u64.to_be_bytes();
+    let flags = flags | Flags::UNICODE | Flags::NTLM | Flags::SIGN;
+    let negotiate = Negotiate {
+        flags,
+        domain: &[],
+        workstation: &[],
+        version: None,
+    };
+    let mut lm_response = [0; 24];
+    let challenge = match flags.contains(Flags::EXTENDED_SESSION_SECURITY) {
+        true => {
+            lm_response[..8].fill(0xaa);
+            keys::extended_challenge(&server, &[0xaa; 8])
+        }
+        false => server,
+    };
+    if lm {
+        let hash = keys::lmowf_v1(&Password::new(password.to_owned())).unwrap();
+        lm_response = keys::response_v1(&hash, &server);
+    }
+    let nt_response = keys::response_v1(&NtHash::of(password).0, &challenge);
+    let message = Authenticate {
+        flags,
+        lm_response: &lm_response,
+        nt_response: if lm { &[] } else { &nt_response },
+        domain: &[],
+        user: &names::encode("User", flags),
+        workstation: &[],
+        session_key: &[],
+        version: None,
+        mic: None,
+    };
+    (negotiate.encode(), message.encode())
+}
+
+#[test]
+fn older_responses_are_taken_by_setting_only() {
+    let extended = Flags::EXTENDED_SESSION_SECURITY | Flags::KEY_128;
+    let cases = [
+        (extended, false, (true, false), None),
+        (Flags::NONE, false, (true, false), None),
+        (Flags::NONE, true, (false, true), None),
+        (Flags::LM_KEY, true, (false, true), None),
+        (Flags::NON_NT_SESSION_KEY, true, (true, true), None),
+        (
+            extended,
+            false,
+            (false, false),
+            Some("NTLMv1 responses are not taken"),
+        ),
+        (
+            extended,
+            false,
+            (false, true),
+            Some("NTLMv1 responses are not taken"),
+        ),
+        (
+            Flags::NONE,
+            true,
+            (true, false),
+            Some("LM responses are not taken"),
+        ),
+    ];
+    for (flags, is_lm, (v1, lm), expected) in cases {
+        for password in ["Password", "other"] {
+            let settings = NtlmSettings {
+                v1,
+                lm,
+                ..settings()
+            };
+            let mut server = acceptor(settings, AuthLevel::INTEGRITY);
+            let (negotiate, message) = older(flags, is_lm, password);
+            more(server.proceed(&negotiate));
+            let outcome = server.proceed(&message);
+            match (expected, password) {
+                (Some(expected), _) => assert_eq!(reason(outcome), expected),
+                (None, "Password") => assert!(outcome.unwrap().is_complete),
+                (None, _) => assert_eq!(reason(outcome), "wrong password"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_wants_less_is_refused() {
+    let level = AuthLevel::PRIVACY;
+    for lacking in [
+        Flags::EXTENDED_SESSION_SECURITY,
+        Flags::KEY_128,
+        Flags::KEY_EXCHANGE,
+        Flags::SIGN,
+        Flags::SEAL,
+        Flags::UNICODE,
+    ] {
+        let mut client = initiator(&user(), level);
+        let mut server = acceptor(settings(), level);
+        let token = more(server.proceed(&more(client.proceed(&[]))));
+        let challenge = Challenge::decode(&token).unwrap();
+        let weak = Challenge {
+            flags: challenge.flags.without(lacking),
+            ..challenge
+        };
+        assert_eq!(
+            fault(client.proceed(&weak.encode())),
+            "the server wants weaker protection"
+        );
+    }
+}
+
+#[test]
+fn what_the_system_has_is_no_proof_here() {
+    let system = Credentials {
+        secret: Secret::System,
+        ..user()
+    };
+    let outcome = initiator(&system, AuthLevel::CONNECT).proceed(&[]);
+    assert_eq!(fault(outcome), "NTLM needs a password");
+}
+
+#[test]
+fn every_change_of_a_packet_is_refused() {
+    for level in [AuthLevel::INTEGRITY, AuthLevel::PRIVACY] {
+        for place in 0_usize..64 + 16 {
+            let (mut client, mut server) = ends(level);
+            let (mut octets, mut signature) = protected(&mut client, &[7; 64], true);
+            match place.checked_sub(64) {
+                Some(place) => signature[place] ^= 1,
+                None => octets[place] ^= 1,
+            }
+            let mut taken = octets.clone();
+            let outcome = server.verify(packet(&mut taken, true), &signature);
+            assert_eq!(outcome, Err(SecurityError::Signature), "{level} {place}");
+            assert_eq!(taken[24..56], [0; 32], "nothing is left of the stub");
+        }
+    }
+}
+
+#[test]
+fn headers_may_change_where_they_are_not_signed() {
+    let (mut client, mut server) = ends(AuthLevel::INTEGRITY);
+    let (mut octets, signature) = protected(&mut client, &[7; 64], false);
+    octets[0] ^= 1;
+    assert!(verified(&mut server, &octets, &signature, false).is_ok());
+}
+
+#[test]
+fn a_context_is_over_once_a_packet_did_not_fit() {
+    for level in [AuthLevel::INTEGRITY, AuthLevel::PRIVACY] {
+        let (mut client, mut server) = ends(level);
+        let (octets, signature) = protected(&mut client, &[7; 64], true);
+        assert!(verified(&mut server, &octets, &[0; 16], true).is_err());
+        assert!(verified(&mut server, &octets, &signature, true).is_err());
+        let mut signature = [0; 16];
+        assert!(
+            server
+                .protect(packet(&mut [7; 64], true), &mut signature)
+                .is_err()
+        );
+        assert_eq!(signature, [0; 16]);
+    }
+}
+
+#[test]
+fn a_packet_that_comes_again_or_too_early_or_back_is_refused() {
+    for level in [AuthLevel::INTEGRITY, AuthLevel::PRIVACY] {
+        let (mut client, mut server) = ends(level);
+        let (octets, signature) = protected(&mut client, &[7; 64], true);
+        assert!(verified(&mut server, &octets, &signature, true).is_ok());
+        assert!(
+            verified(&mut server, &octets, &signature, true).is_err(),
+            "again"
+        );
+
+        let (mut client, mut server) = ends(level);
+        protected(&mut client, &[7; 64], true);
+        let (octets, signature) = protected(&mut client, &[7; 64], true);
+        assert!(
+            verified(&mut server, &octets, &signature, true).is_err(),
+            "early"
+        );
+
+        let (mut client, _) = ends(level);
+        let (octets, signature) = protected(&mut client, &[7; 64], true);
+        assert!(
+            verified(&mut client, &octets, &signature, true).is_err(),
+            "back"
+        );
+    }
+}
+
+#[test]
+fn a_signature_of_another_length_is_refused() {
+    for length in [0, 15, 17] {
+        let (mut client, mut server) = ends(AuthLevel::INTEGRITY);
+        let (octets, mut signature) = protected(&mut client, &[7; 64], true);
+        signature.resize(length, 0);
+        assert!(verified(&mut server, &octets, &signature, true).is_err());
+    }
+}
+
+#[test]
+fn a_context_that_is_not_complete_protects_nothing() {
+    for mut context in [
+        initiator(&user(), AuthLevel::CONNECT),
+        acceptor(settings(), AuthLevel::CONNECT),
+    ] {
+        let mut signature = [0; 16];
+        assert!(
+            context
+                .protect(packet(&mut [7; 64], true), &mut signature)
+                .is_err()
+        );
+        assert!(
+            context
+                .verify(packet(&mut [7; 64], true), &signature)
+                .is_err()
+        );
+        assert!(context.mic(b"mechTypes").is_err());
     }
 }
