@@ -285,8 +285,7 @@ impl Acceptor {
         let message = Authenticate::decode(token)?;
         let claim = Claim::of(&message, asked.server)?;
         let denied = |reason| claim.denied(reason);
-        self.check_flags(asked.flags, message.flags)
-            .map_err(denied)?;
+        self.check_flags(asked.flags, &claim).map_err(denied)?;
         let (principal, proof) = self.logon(&claim)?;
         let exported = exported_key(&proof.key, &message)?;
         if proof.has_mic {
@@ -301,21 +300,28 @@ impl Acceptor {
 
     /// Checks that a client came with what it was offered, and with all of that
     /// which has to be.
-    fn check_flags(&self, offered: Flags, flags: Flags) -> Result<(), &'static str> {
-        if let Some(reason) = self.missing(flags) {
-            return Err(reason);
-        }
+    fn check_flags(&self, offered: Flags, claim: &Claim) -> Result<(), &'static str> {
+        let flags = claim.flags();
         if (flags & OF_KEYS).without(offered) != Flags::NONE {
             return Err("more was negotiated than was offered");
         }
+        // Nobody's key is known to everybody: Samba's client, at least, leaves
+        // extended session security then.
+        let excused = match claim.is_anonymous() {
+            true => flags | Flags::EXTENDED_SESSION_SECURITY,
+            false => flags,
+        };
+        if let Some(reason) = self.missing(excused) {
+            return Err(reason);
+        }
         let kept = Flags::EXTENDED_SESSION_SECURITY | Flags::KEY_128 | Flags::KEY_EXCHANGE;
-        match flags.contains(offered & kept) {
+        match excused.contains(offered & kept) {
             true => Ok(()),
             false => Err("less was negotiated than was offered"),
         }
     }
 
-    /// Finds out who logs on. Nobody's key is known to everybody.
+    /// Finds out who logs on.
     fn logon(&self, claim: &Claim) -> Result<(Principal, Proof), SecurityError> {
         let settings = &self.settings;
         if !claim.is_anonymous() {

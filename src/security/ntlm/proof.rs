@@ -61,6 +61,11 @@ impl<'a> Claim<'a> {
         }
     }
 
+    /// What the client wants to be agreed on.
+    pub fn flags(&self) -> Flags {
+        self.message.flags
+    }
+
     /// Whether it is nobody's; the flag does not matter.
     ///
     /// # Source

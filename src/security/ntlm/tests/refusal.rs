@@ -278,6 +278,29 @@ fn nobody_logs_on_where_that_is_not_allowed() {
 }
 
 #[test]
+fn nobody_may_leave_extended_session_security_but_no_more() {
+    let mut client = initiator(&credentials("", "", ""), AuthLevel::INTEGRITY);
+    let mut server = acceptor(settings(), AuthLevel::INTEGRITY);
+    let challenge = more(server.proceed(&more(client.proceed(&[]))));
+    let message = client.proceed(&challenge).unwrap().token;
+    let flags = Authenticate::decode(&message).unwrap().flags;
+    for (left, is_taken) in [
+        (Flags::EXTENDED_SESSION_SECURITY, true),
+        (Flags::KEY_128, false),
+        (Flags::KEY_EXCHANGE, false),
+        (Flags::SIGN, false),
+    ] {
+        let settings = NtlmSettings {
+            anonymous: true,
+            ..settings()
+        };
+        let message = flagged(&message, flags.without(left));
+        let outcome = judged(settings, AuthLevel::INTEGRITY, &message);
+        assert_eq!(outcome.is_ok(), is_taken, "{left:?}");
+    }
+}
+
+#[test]
 fn a_user_is_found_by_name_and_by_what_stands_before_the_at() {
     let cases = [
         ("USER", "anything", "Password", Some("User")),
