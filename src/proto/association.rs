@@ -476,6 +476,10 @@ impl Association {
 /// Answers.
 impl Association {
     /// A bind_ack or alter_context_resp, with the answer to a leg.
+    ///
+    /// # Source
+    /// Samba's raw_protocol suite: the head of a verifier without a value ends
+    /// the alter_context_resp to the last leg of NTLM.
     fn acknowledge(
         &mut self,
         header: &Header,
@@ -484,7 +488,7 @@ impl Association {
         address: &[u8],
         token: Option<Token>,
     ) {
-        let token = token.filter(|(_, token)| !token.is_empty());
+        // Without a token there is a verifier all the same, whose length is 0.
         let verifier = token.as_ref().and_then(|(index, token)| {
             let slot = self.security.get(*index)?;
             Some(slot.named.verifier(0, token))

@@ -152,6 +152,10 @@ pub enum SecurityError {
         /// Why, for a log; a peer is never told.
         reason: &'static str,
     },
+    /// The peer is who it says, but what was agreed on cannot do what the level
+    /// needs.
+    #[error("the level needs more: {0}")]
+    Level(&'static str),
     /// The signature is not this packet's.
     #[error("the signature does not fit")]
     Signature,

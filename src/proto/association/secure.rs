@@ -4,7 +4,9 @@ use super::{Association, Call, Caller, Joining, State, Step};
 use crate::proto::answer::About;
 use crate::proto::context::Answers;
 use crate::proto::fragment::Assembly;
-use crate::proto::security::{Leg, LegOutcome, NoSuchContext, NotBegun, Packet, Slot, Stage};
+use crate::proto::security::{
+    Leg, LegOutcome, NoSuchContext, NotBegun, Packet, SecurityError, Slot, Stage,
+};
 use crate::wire::pdu::{
     AuthType, AuthVerifier, Command, CommandBody, Header, Header2, PacketType, Pdu, PfcFlags,
     Request, VerificationTrailer,
@@ -176,31 +178,36 @@ impl Association {
         if self.closed.is_some() {
             return;
         }
-        if let Err(closed) = self.settle(index, leg.purpose, token.ok()) {
+        if let Err(closed) = self.settle(index, leg.purpose, token) {
             self.end(closed);
         }
     }
 
-    /// Answers what a leg came with; it was refused where there is no token.
-    fn settle(&mut self, index: usize, purpose: Purpose, token: Option<Vec<u8>>) -> Step {
+    /// Answers what a leg came with.
+    fn settle(
+        &mut self,
+        index: usize,
+        purpose: Purpose,
+        token: Result<Vec<u8>, SecurityError>,
+    ) -> Step {
         match (purpose, token) {
-            (Purpose::Bind(joining), Some(token)) => {
+            (Purpose::Bind(joining), Ok(token)) => {
                 let token = Some((index, token));
                 self.state = State::Joining(Joining { token, ..joining });
             }
-            (Purpose::Bind(joining), None) => {
+            (Purpose::Bind(joining), Err(_)) => {
                 return self.refuse(&joining.header, RejectReason::INVALID_CHECKSUM);
             }
-            (Purpose::Alter(header, answers), Some(token)) => {
+            (Purpose::Alter(header, answers), Ok(token)) => {
                 self.acknowledge_alter(&header, &answers, Some((index, token)));
             }
-            (Purpose::Alter(header, _), None) => {
+            (Purpose::Alter(header, _), Err(error)) => {
                 let about = About::new(&header, 0);
-                return self.fault_and_close(about, FaultStatus::ACCESS_DENIED, true);
+                return self.fault_and_close(about, refusal_of_leg(&error), true);
             }
             // Without an answer a context that is not complete never will be.
             (Purpose::Auth3, token) => {
-                let is_silent = token.is_some_and(|token| token.is_empty());
+                let is_silent = token.is_ok_and(|token| token.is_empty());
                 if let Some(slot) = self.security.get_mut(index)
                     && (!is_silent || slot.stage == Stage::Begun)
                 {
@@ -414,6 +421,17 @@ fn refusal_of_bind(why: NotBegun) -> RejectReason {
 fn refusal_of_alter(why: NotBegun) -> FaultStatus {
     match why {
         NotBegun::TooMany => FaultStatus::PROTO_ERROR,
+        _ => FaultStatus::ACCESS_DENIED,
+    }
+}
+
+/// The status that an alter_context gets whose token is refused.
+///
+/// # Source
+/// Samba's raw_protocol suite.
+fn refusal_of_leg(error: &SecurityError) -> FaultStatus {
+    match error {
+        SecurityError::Level(_) => FaultStatus::SEC_PKG_ERROR,
         _ => FaultStatus::ACCESS_DENIED,
     }
 }

@@ -174,6 +174,15 @@ const OF_KEYS: Flags = Flags(
         | Flags::DATAGRAM.0,
 );
 
+/// What a client may not leave out once both ends had it.
+const KEPT: Flags = Flags(
+    Flags::SIGN.0
+        | Flags::SEAL.0
+        | Flags::EXTENDED_SESSION_SECURITY.0
+        | Flags::KEY_128.0
+        | Flags::KEY_EXCHANGE.0,
+);
+
 impl Acceptor {
     /// Answers a NEGOTIATE message.
     fn challenge(&mut self, token: &[u8]) -> Result<Taken, SecurityError> {
@@ -222,7 +231,7 @@ impl Acceptor {
         } else if self.settings.lm {
             flags = flags | (offered & (Flags::LM_KEY | Flags::NON_NT_SESSION_KEY));
         }
-        match self.missing(flags) {
+        match self.outdated(flags) {
             Some(reason) => Err(SecurityError::Denied {
                 claimed: None,
                 reason,
@@ -231,31 +240,20 @@ impl Acceptor {
         }
     }
 
-    /// What flags lack of that which has to be negotiated.
-    fn missing(&self, flags: Flags) -> Option<&'static str> {
+    /// What flags lack of that which every client of these days has.
+    fn outdated(&self, flags: Flags) -> Option<&'static str> {
         let is_strict = !self.settings.v1 && !self.settings.lm;
         let needed = [
             (
                 Flags::EXTENDED_SESSION_SECURITY,
-                is_strict,
                 "no extended session security",
             ),
-            (Flags::KEY_128, is_strict, "no keys of 128 bits"),
-            (
-                Flags::SIGN,
-                self.level == AuthLevel::INTEGRITY,
-                "packets are not to be signed",
-            ),
-            (
-                Flags::SEAL,
-                self.level == AuthLevel::PRIVACY,
-                "packets are not to be sealed",
-            ),
+            (Flags::KEY_128, "no keys of 128 bits"),
         ];
         let mut lacks = needed
             .into_iter()
-            .filter(|(flag, is_needed, _)| *is_needed && !flags.contains(*flag));
-        lacks.next().map(|(_, _, reason)| reason)
+            .filter(|(flag, _)| is_strict && !flags.contains(*flag));
+        lacks.next().map(|(_, reason)| reason)
     }
 
     /// The name that stands for the server.
@@ -291,7 +289,17 @@ impl Acceptor {
         if proof.has_mic {
             check_mic(&exported, asked, &message, token).map_err(denied)?;
         }
+        // Told once the client is known; without signatures the session is not
+        // even refused, but verifies nothing.
+        if self.level == AuthLevel::PRIVACY && !message.flags.contains(Flags::SEAL) {
+            return Err(SecurityError::Level("packets are not to be sealed"));
+        }
+        let signs = message.flags.intersects(Flags::SIGN | Flags::SEAL);
         let session = Session::new(&exported, message.flags, Sender::Server, self.level);
+        let session = match self.level == AuthLevel::CONNECT || signs {
+            true => session,
+            false => session.ended(),
+        };
         Ok(Taken {
             token: Vec::new(),
             agreed: Some((principal, session)),
@@ -311,11 +319,10 @@ impl Acceptor {
             true => flags | Flags::EXTENDED_SESSION_SECURITY,
             false => flags,
         };
-        if let Some(reason) = self.missing(excused) {
+        if let Some(reason) = self.outdated(excused) {
             return Err(reason);
         }
-        let kept = Flags::EXTENDED_SESSION_SECURITY | Flags::KEY_128 | Flags::KEY_EXCHANGE;
-        match excused.contains(offered & kept) {
+        match excused.contains(offered & KEPT) {
             true => Ok(()),
             false => Err("less was negotiated than was offered"),
         }

@@ -88,6 +88,14 @@ impl Session {
         }
     }
 
+    /// A session that verifies nothing and signs nothing from the beginning.
+    pub fn ended(self) -> Self {
+        Session {
+            is_over: true,
+            ..self
+        }
+    }
+
     /// Signs a packet, and seals it at level privacy; at level connect a
     /// signature says nothing.
     ///
@@ -322,13 +330,13 @@ impl Stream {
     }
 }
 
-/// What a packet's signature covers.
+/// What a packet's signature covers: all of it, whether the connection signs
+/// headers or not.
+///
+/// # Source
+/// Samba's raw_protocol suite, which was written against Windows; impacket.
 fn signed<'a>(packet: &'a Packet<'_>) -> &'a [u8] {
-    match packet.signs_header {
-        true => packet.octets,
-        // A range outside signs nothing; sealing such a packet fails.
-        false => packet.octets.get(packet.stub.clone()).unwrap_or_default(),
-    }
+    packet.octets
 }
 
 /// A signature with extended session security.
@@ -433,6 +441,18 @@ mod tests {
         }
         assert_eq!(session.sign(b"the last").unwrap()[12..], [0xff; 4]);
         assert!(session.sign(b"one too many").is_err());
+    }
+
+    #[test]
+    fn a_session_without_signatures_signs_and_verifies_nothing() {
+        let key = Zeroizing::new([0x55; 16]);
+        let flags = Flags::EXTENDED_SESSION_SECURITY;
+        let new = |own| Session::new(&key, flags, own, AuthLevel::INTEGRITY);
+        let signature = new(Sender::Client).sign(b"octets").unwrap();
+        assert_eq!(new(Sender::Server).check(b"octets", &signature), Ok(()));
+        let mut ended = new(Sender::Server).ended();
+        assert!(ended.check(b"octets", &signature).is_err());
+        assert!(ended.sign(b"octets").is_err());
     }
 
     #[test]
