@@ -5,7 +5,7 @@
 //! what was signed does, or in which turn.
 
 use crate::proto::{LegAnswer, Packet, Principal, SecurityContext, SecurityError};
-use crate::security::{Mechanism, MechanismContext, Mics};
+use crate::security::{Mechanism, MechanismContext};
 use crate::wire::pdu::{AuthLevel, AuthType};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -19,8 +19,8 @@ pub(crate) struct Words {
     pub oids: &'static [&'static [u8]],
     /// How many words there are, at least 1; the client says the odd ones.
     pub count: usize,
-    /// What it says to MICs.
-    pub mics: Mics,
+    /// Whether it can sign.
+    pub can_sign: bool,
     /// Contexts that heard all words.
     pub completed: Arc<AtomicUsize>,
     /// MICs that fitted.
@@ -33,13 +33,13 @@ impl Words {
         auth_type: AuthType,
         oids: &'static [&'static [u8]],
         count: usize,
-        mics: Mics,
+        can_sign: bool,
     ) -> Self {
         Words {
             auth_type,
             oids,
             count,
-            mics,
+            can_sign,
             completed: Arc::default(),
             checked: Arc::default(),
         }
@@ -187,19 +187,19 @@ impl SecurityContext for Speaker {
 
 impl MechanismContext for Speaker {
     fn mic(&mut self, octets: &[u8]) -> Result<Vec<u8>, SecurityError> {
-        assert!(self.is_complete() && self.words.mics != Mics::Impossible);
+        assert!(self.is_complete() && self.words.can_sign);
         Ok(self.make(octets).to_vec())
     }
 
     fn check_mic(&mut self, octets: &[u8], mic: &[u8]) -> Result<(), SecurityError> {
-        assert!(self.is_complete() && self.words.mics != Mics::Impossible);
+        assert!(self.is_complete() && self.words.can_sign);
         self.check(octets, mic)?;
         self.words.checked.fetch_add(1, Relaxed);
         Ok(())
     }
 
-    fn mics(&self) -> Mics {
-        self.words.mics
+    fn can_sign(&self) -> bool {
+        self.words.can_sign
     }
 
     fn mics_exchanged(&mut self) {

@@ -47,28 +47,15 @@ pub trait MechanismContext: SecurityContext {
     /// `Signature` when it does not fit.
     fn check_mic(&mut self, octets: &[u8], mic: &[u8]) -> Result<(), SecurityError>;
 
-    /// Whether MICs are exchanged; asked for once the context is complete.
-    fn mics(&self) -> Mics {
-        Mics::Optional
-    }
-
-    /// Told once SPNEGO needs no further MIC, and before the first packet.
+    /// Told once SPNEGO needs no further MIC, and before the first packet:
+    /// NTLM's key streams begin anew then, and its sequence numbers go on.
     fn mics_exchanged(&mut self) {}
-}
 
-/// What a mechanism says to an exchange of MICs over SPNEGO's list.
-///
-/// # Source
-/// RFC 4178 5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mics {
-    /// It cannot make any, since no integrity was agreed on.
-    Impossible,
-    /// It can.
-    Optional,
-    /// It counts on them, as NTLM does whose own messages had a MIC
-    /// (MS-SPNG 3.3.5.1).
-    Demanded,
+    /// Whether integrity was agreed on, without which nothing can be signed;
+    /// asked for once the context is complete.
+    fn can_sign(&self) -> bool {
+        true
+    }
 }
 
 /// A mechanism without SPNEGO around it.

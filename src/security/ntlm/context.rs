@@ -97,6 +97,10 @@ impl MechanismContext for Context {
         self.session()?.check(octets, mic)
     }
 
+    fn can_sign(&self) -> bool {
+        matches!(&self.0, State::Complete(_, session) if session.can_sign())
+    }
+
     fn mics_exchanged(&mut self) {
         if let State::Complete(_, session) = &mut self.0 {
             session.restart_streams();

@@ -25,6 +25,8 @@ pub struct Session {
     level: AuthLevel,
     /// The keys.
     keys: Keys,
+    /// Whether signatures were negotiated.
+    can_sign: bool,
     /// Whether a packet did not fit.
     is_over: bool,
 }
@@ -84,6 +86,7 @@ impl Session {
         Session {
             level,
             keys,
+            can_sign: flags.contains(Flags::SIGN),
             is_over: false,
         }
     }
@@ -94,6 +97,11 @@ impl Session {
             is_over: true,
             ..self
         }
+    }
+
+    /// Whether signatures were negotiated.
+    pub fn can_sign(&self) -> bool {
+        self.can_sign
     }
 
     /// Signs a packet, and seals it at level privacy; at level connect a

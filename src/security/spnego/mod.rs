@@ -19,7 +19,7 @@ pub mod token;
 pub use acceptor::Spnego;
 pub use initiator::{Offer, initiate};
 
-use super::{MechanismContext, Mics};
+use super::MechanismContext;
 use crate::proto::{LegAnswer, Packet, Principal, SecurityContext, SecurityError};
 use std::{fmt, mem};
 
@@ -140,13 +140,11 @@ impl Proof {
     /// Whether the peer's has to come; the mechanism is complete.
     ///
     /// # Source
-    /// RFC 4178 5; MS-SPNG 3.3.5.1 for what NTLM demands.
+    /// RFC 4178 5. MS-SPNG 3.3.5.1 has it come, too, where NTLM's own messages
+    /// have a MIC; nobody can have gained by changing the list then, so it is
+    /// checked only if it does.
     fn is_due(&self, context: &dyn MechanismContext) -> bool {
-        match context.mics() {
-            Mics::Impossible => false,
-            Mics::Optional => self.is_asked && !self.is_checked,
-            Mics::Demanded => !self.is_checked,
-        }
+        self.is_asked && !self.is_checked && context.can_sign()
     }
 
     /// Makes ours, unless it is made or cannot be.
@@ -154,7 +152,7 @@ impl Proof {
         &mut self,
         context: &mut dyn MechanismContext,
     ) -> Result<Option<Vec<u8>>, SecurityError> {
-        if self.is_made || context.mics() == Mics::Impossible {
+        if self.is_made || !context.can_sign() {
             return Ok(None);
         }
         self.is_made = true;
@@ -167,7 +165,7 @@ impl Proof {
         context: &mut dyn MechanismContext,
         mic: &[u8],
     ) -> Result<(), SecurityError> {
-        if self.is_checked || context.mics() == Mics::Impossible {
+        if self.is_checked || !context.can_sign() {
             return Err(SecurityError::Token("a MIC where none can be"));
         }
         context.check_mic(&self.list, mic)?;
@@ -180,5 +178,171 @@ impl Proof {
         if self.is_made || self.is_checked {
             context.mics_exchanged();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzing::words::Words;
+    use crate::proto::SecurityProvider;
+    use crate::security::ntlm::{self, Names, Ntlm, NtlmSettings};
+    use crate::security::{Account, Accounts, Credentials, Mechanism, NtHash, Password, Secret};
+    use crate::wire::pdu::{AuthLevel, AuthType};
+    use std::sync::Arc;
+    use token::NegTokenResp;
+
+    const LEVELS: [AuthLevel; 3] = [AuthLevel::CONNECT, AuthLevel::INTEGRITY, AuthLevel::PRIVACY];
+
+    /// Knows alice, whose password is "wonder".
+    #[derive(Debug)]
+    struct Alice;
+
+    impl Accounts for Alice {
+        fn find(&self, name: &str) -> Option<Account> {
+            (name == "alice").then(|| Account {
+                name: Arc::from(name),
+                nt_hash: NtHash::of("wonder"),
+                password: None,
+            })
+        }
+    }
+
+    fn real_ntlm() -> Arc<dyn Mechanism> {
+        Arc::new(Ntlm::new(NtlmSettings {
+            names: Names::default(),
+            accounts: Arc::new(Alice),
+            anonymous: false,
+            v1: false,
+            lm: false,
+        }))
+    }
+
+    fn kerberos() -> Words {
+        Words::new(AuthType::KERBEROS, &[oid::KERBEROS], 3, true)
+    }
+
+    fn alice(password: &str, level: AuthLevel) -> Offer {
+        let credentials = Credentials {
+            user: "alice".to_owned(),
+            domain: String::new(),
+            secret: Secret::Password(Arc::new(Password::new(password.to_owned()))),
+        };
+        Offer {
+            oid: oid::NTLM,
+            context: ntlm::initiate(&credentials, level),
+        }
+    }
+
+    /// Both ends, the client with Kerberos before NTLM if `falls_back`.
+    fn ends(level: AuthLevel, password: &str, falls_back: bool) -> [Box<dyn SecurityContext>; 2] {
+        let mut offers = vec![alice(password, level)];
+        if falls_back {
+            let kerberos = Offer {
+                oid: oid::KERBEROS,
+                context: Box::new(kerberos().speaker(true)),
+            };
+            offers.insert(0, kerberos);
+        }
+        [
+            initiate(offers),
+            Spnego::new(vec![real_ntlm()]).begin(level),
+        ]
+    }
+
+    /// Has the ends speak until both are complete; `change` may alter the
+    /// client's last token.
+    fn converse(
+        [client, server]: &mut [Box<dyn SecurityContext>; 2],
+        change: impl Fn(&mut NegTokenResp),
+    ) -> Result<(), SecurityError> {
+        let mut said = client.proceed(&[])?.token;
+        loop {
+            if let Ok(mut token) = NegTokenResp::decode(&said)
+                && token.mech_list_mic.is_some()
+            {
+                change(&mut token);
+                said = token.encode();
+            }
+            let heard = server.proceed(&said)?;
+            let answer = client.proceed(&heard.token)?;
+            if answer.is_complete {
+                assert!(heard.is_complete);
+                return Ok(());
+            }
+            said = answer.token;
+        }
+    }
+
+    /// A packet of a head and a stub.
+    fn packet(octets: &mut [u8; 13]) -> Packet<'_> {
+        Packet {
+            octets,
+            stub: 9..13,
+            signs_header: true,
+        }
+    }
+
+    #[test]
+    fn ntlm_signs_and_seals_after_the_exchange_of_mics() {
+        for level in LEVELS {
+            for falls_back in [false, true] {
+                let mut ends = ends(level, "wonder", falls_back);
+                converse(&mut ends, |_| {}).unwrap();
+                assert_eq!(ends[1].principal().to_string(), "alice");
+                for from in [0, 1, 1, 0, 0] {
+                    let plain = *b"head and stub";
+                    let mut octets = plain;
+                    let mut signature = vec![0; ends[from].signature_len()];
+                    ends[from]
+                        .protect(packet(&mut octets), &mut signature)
+                        .unwrap();
+                    assert_eq!(octets != plain, level == AuthLevel::PRIVACY);
+                    ends[1 - from]
+                        .verify(packet(&mut octets), &signature)
+                        .unwrap();
+                    assert_eq!(octets, plain);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_password_is_refused_in_spnego_too() {
+        for falls_back in [false, true] {
+            let mut ends = ends(AuthLevel::INTEGRITY, "wander", falls_back);
+            let error = converse(&mut ends, |_| {}).unwrap_err();
+            assert!(matches!(error, SecurityError::Denied { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn ntlms_mic_is_checked_wherever_it_comes_and_may_lack_where_it_is_not_due() {
+        for falls_back in [false, true] {
+            let mut ends = ends(AuthLevel::INTEGRITY, "wonder", falls_back);
+            let changed = converse(&mut ends, |token| token.mech_list_mic = Some(&[1; 16]));
+            assert_eq!(changed, Err(SecurityError::Signature));
+            let mut ends = self::ends(AuthLevel::INTEGRITY, "wonder", falls_back);
+            let dropped = converse(&mut ends, |token| token.mech_list_mic = None);
+            match falls_back {
+                true => assert_eq!(
+                    dropped,
+                    Err(SecurityError::Token("no MIC where one is due"))
+                ),
+                false => assert_eq!(dropped, Ok(())),
+            }
+        }
+    }
+
+    #[test]
+    fn raw_ntlm_is_taken_under_the_type_of_spnego() {
+        let mut client = alice("wonder", AuthLevel::PRIVACY).context;
+        let provider = Spnego::new(vec![Arc::new(kerberos()), real_ntlm()]);
+        let mut server = provider.begin(AuthLevel::PRIVACY);
+        let negotiate = client.proceed(&[]).unwrap().token;
+        let challenge = server.proceed(&negotiate).unwrap();
+        let last = client.proceed(&challenge.token).unwrap();
+        assert!(server.proceed(&last.token).unwrap().is_complete);
+        assert_eq!(server.principal().to_string(), "alice");
     }
 }
