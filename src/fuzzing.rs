@@ -66,8 +66,8 @@ impl<'a> Choices<'a> {
     }
 
     /// One of `options`.
-    fn of<T: Copy, const N: usize>(&mut self, options: [T; N]) -> T {
-        options[usize::from(self.u8()) % N]
+    fn of<T: Clone, const N: usize>(&mut self, options: [T; N]) -> T {
+        options[usize::from(self.u8()) % N].clone()
     }
 
     /// Damages octets: one changed, or the end cut off.

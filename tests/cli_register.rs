@@ -291,7 +291,11 @@ fn knowing() -> Mapper {
         let tower = TowerBuf::from_binding(interface, SyntaxId::NDR, &binding.parse().unwrap());
         let tower = tower.unwrap().octets().to_owned();
         let entry = Entry::new(&mut Referents::after(0), Uuid::nil(), tower, annotation);
-        KnownEntry { entry, facts }
+        KnownEntry {
+            entry,
+            facts,
+            account: Default::default(),
+        }
     };
     Mapper::new(move |asked| match asked.opnum {
         control::ENTRIES => {

@@ -341,10 +341,12 @@ async fn interfaces_for_local_callers_are_not_offered_over_tcp() {
     call(&bindings[0], FOR_LOCALS).await.unwrap();
     let (called, caller) = callers.try_recv().unwrap();
     assert_eq!(called, FOR_LOCALS);
-    assert_eq!(caller.owner, Owner::User(geteuid().as_raw()));
-    assert_eq!(caller.groups.first(), Some(&getegid().as_raw()));
+    assert_eq!(caller.owner(), Owner::User(geteuid().as_raw()));
+    assert_eq!(caller.groups().first(), Some(&getegid().as_raw()));
     let own = process::Process::open(std::process::id()).unwrap();
-    let known = caller.process.map(|process| (process.pid, process.started));
+    let known = caller
+        .process()
+        .map(|process| (process.pid, process.started));
     let started = own.facts().unwrap().started;
     assert_eq!(known, Some((std::process::id(), started)));
 

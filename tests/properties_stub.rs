@@ -4,8 +4,8 @@
 
 use epmapper::wire::control::{
     Counter, CountersRequest, CountersResponse, EntriesRequest, EntriesResponse, Facts, KnownEntry,
-    LeaseRequest, Life, MAX_COUNTER_NAME, NotProbed, Owner, OwnerKind, Probe, ProbeState,
-    RegisterRequest, RegisterResponse, RenewResponse,
+    LeaseRequest, Life, MAX_ACCOUNT_NAME, MAX_COUNTER_NAME, NotProbed, Owner, OwnerKind, Probe,
+    ProbeState, RegisterRequest, RegisterResponse, RenewResponse,
 };
 use epmapper::wire::ept::{
     ContextHandle, DeleteRequest, Entry, HandleFreeRequest, HandleFreeResponse, InqObjectResponse,
@@ -511,17 +511,34 @@ fn facts() -> impl Strategy<Value = Facts> {
     )
 }
 
+/// The same, and the name of an account that owns it.
+fn known() -> impl Strategy<Value = (Facts, Cow<'static, [u8]>)> {
+    (facts(), any::<bool>(), text(MAX_ACCOUNT_NAME)).prop_map(|(mut facts, is_account, name)| {
+        if is_account {
+            facts.owner.kind = OwnerKind::ACCOUNT;
+        }
+        match facts.owner.kind {
+            OwnerKind::ACCOUNT => (facts, name),
+            _ => (facts, Cow::default()),
+        }
+    })
+}
+
 /// A page of entries with what the mapper knows of them.
 fn entries_response() -> impl Strategy<Value = EntriesResponse<'static>> {
     let known = entries().prop_flat_map(|entries| {
-        let facts = vec(facts(), entries.len());
+        let facts = vec(known(), entries.len());
         (Just(entries), facts)
     });
     (any::<u64>(), page(), known, status()).prop_map(
         |(next, max_ents, (entries, facts), status)| {
             let known = entries.into_iter().zip(facts);
             let entries: Vec<_> = known
-                .map(|(entry, facts)| KnownEntry { entry, facts })
+                .map(|(entry, (facts, account))| KnownEntry {
+                    entry,
+                    facts,
+                    account,
+                })
                 .collect();
             EntriesResponse {
                 next,

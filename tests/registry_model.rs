@@ -84,7 +84,8 @@ impl Registration {
 
     /// The same for the table.
     fn entry(&self) -> Entry {
-        let entry = Entry::new(self.object, &self.tower(), &self.annotation, self.owner);
+        let owner = self.owner.clone();
+        let entry = Entry::new(self.object, &self.tower(), &self.annotation, owner);
         entry.unwrap().living(self.life, 0)
     }
 
@@ -97,7 +98,7 @@ impl Registration {
     fn renew(&mut self, again: &Registration) {
         self.annotation = again.annotation.clone();
         if again.owner <= self.owner {
-            (self.owner, self.life) = (again.owner, again.life);
+            (self.owner, self.life) = (again.owner.clone(), again.life);
         }
     }
 
@@ -151,7 +152,9 @@ impl Model {
     }
 
     fn replace(&mut self, table: &mut Table, owner: Owner, mut wanted: Vec<Registration>) {
-        wanted.iter_mut().for_each(|wanted| wanted.owner = owner);
+        wanted
+            .iter_mut()
+            .for_each(|wanted| wanted.owner = owner.clone());
         let among = |list: &[Registration], one: &Registration| {
             list.iter().any(|other| other.is_again(one))
         };

@@ -8,7 +8,7 @@ use super::registration;
 use super::render::{self, Described, Table, TowerDocument};
 use crate::client::Encoding;
 use crate::client::control::{FoundCounter, FoundFacts};
-use crate::wire::control::{Facts, Life, NotProbed, Owner, OwnerKind, Probe, ProbeState};
+use crate::wire::control::{Facts, Life, NotProbed, OwnerKind, Probe, ProbeState};
 use nix::unistd::{Uid, User};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -32,9 +32,11 @@ Print one JSON document
     \"protocol_sequence\": name, null if unknown,
     \"binding\": string binding, null if none says the tower,
     \"tower\": all octets in hex,
-    \"owner\": { \"kind\": \"mapper\", \"configuration\", \"user\"
-                       or \"host\",
-               \"uid\": number, \"user\": name, \"address\": text },
+    \"owner\": { \"kind\": \"mapper\", \"configuration\", \"user\",
+                       \"account\" or \"host\",
+               \"uid\": number, \"user\": name, \"account\": name,
+               \"address\": of a host, or where an account
+                            registered from },
     \"age\": seconds since it was registered,
     \"life\": \"permanent\", \"process\", \"probe\" or \"lease\",
     \"process\": its id,
@@ -72,7 +74,7 @@ struct EntryDocument<'a> {
     #[serde(flatten)]
     tower: TowerDocument,
     /// Who registered it.
-    owner: OwnerDocument,
+    owner: OwnerDocument<'a>,
     /// Seconds since it was registered.
     age: Option<u64>,
     /// What ends it.
@@ -89,14 +91,16 @@ struct EntryDocument<'a> {
 
 /// The owner in it.
 #[derive(Serialize)]
-struct OwnerDocument {
+struct OwnerDocument<'a> {
     /// What kind it is.
     kind: Cow<'static, str>,
     /// A user's id.
     uid: Option<u32>,
     /// A user's name.
     user: Option<String>,
-    /// A host's address.
+    /// An account's name; what is no UTF-8 in it becomes U+FFFD.
+    account: Option<Cow<'a, str>>,
+    /// A host's address, or where an account registered from.
     address: Option<String>,
 }
 
@@ -171,11 +175,12 @@ fn table(entries: &[FoundFacts]) -> Table {
         "AGE",
         "ANNOTATION",
     ]);
-    for FoundFacts { entry, facts } in entries {
+    for found in entries {
+        let FoundFacts { entry, facts, .. } = found;
         let described = Described::new(&entry.tower, some(entry.object));
         let annotation = String::from_utf8_lossy(&entry.annotation);
         let known = [
-            owner(&facts.owner),
+            owner(found),
             life(facts),
             age(facts).map_or_else(|| "-".to_owned(), time),
             render::printable(&annotation),
@@ -185,9 +190,14 @@ fn table(entries: &[FoundFacts]) -> Table {
     table
 }
 
-/// An owner in words.
-fn owner(owner: &Owner) -> String {
+/// The owner of an entry in words.
+fn owner(found: &FoundFacts) -> String {
+    let owner = &found.facts.owner;
     match owner.kind {
+        OwnerKind::ACCOUNT => {
+            let account = String::from_utf8_lossy(&found.account);
+            format!("account {}", render::printable(&account))
+        }
         OwnerKind::USER => match user(owner.uid) {
             Some(name) => render::printable(&name),
             None => format!("uid {}", owner.uid),
@@ -260,7 +270,8 @@ fn some(uuid: Uuid) -> Option<Uuid> {
 }
 
 impl<'a> From<&'a FoundFacts> for EntryDocument<'a> {
-    fn from(FoundFacts { entry, facts }: &'a FoundFacts) -> Self {
+    fn from(found: &'a FoundFacts) -> Self {
+        let FoundFacts { entry, facts, .. } = found;
         let object = some(entry.object);
         let lease = some(facts.lease);
         EntryDocument {
@@ -268,7 +279,7 @@ impl<'a> From<&'a FoundFacts> for EntryDocument<'a> {
             object: object.map(|object| object.to_string()),
             annotation: String::from_utf8_lossy(&entry.annotation),
             tower: TowerDocument::from(&Described::new(&entry.tower, object)),
-            owner: OwnerDocument::from(&facts.owner),
+            owner: OwnerDocument::from(found),
             age: age(facts),
             life: name(facts.life.name(), facts.life.0),
             process: Some(facts.pid).filter(|pid| *pid != 0),
@@ -279,15 +290,21 @@ impl<'a> From<&'a FoundFacts> for EntryDocument<'a> {
     }
 }
 
-impl From<&Owner> for OwnerDocument {
-    fn from(owner: &Owner) -> Self {
+impl<'a> From<&'a FoundFacts> for OwnerDocument<'a> {
+    fn from(found: &'a FoundFacts) -> Self {
+        let owner = &found.facts.owner;
         let uid = (owner.kind == OwnerKind::USER).then_some(owner.uid);
-        let is_host = owner.kind == OwnerKind::HOST;
+        let is_account = owner.kind == OwnerKind::ACCOUNT;
+        let has_address = match owner.kind {
+            OwnerKind::HOST => true,
+            _ => is_account && owner.address != [0; 16],
+        };
         OwnerDocument {
             kind: name(owner.kind.name(), owner.kind.0),
             uid,
             user: uid.and_then(user),
-            address: is_host.then(|| owner.address().to_string()),
+            account: is_account.then(|| String::from_utf8_lossy(&found.account)),
+            address: has_address.then(|| owner.address().to_string()),
         }
     }
 }
@@ -311,6 +328,7 @@ mod tests {
     use super::*;
     use crate::client::ept::FoundEntry;
     use crate::wire::SyntaxId;
+    use crate::wire::control::Owner;
     use crate::wire::tower::TowerBuf;
     use uuid::uuid;
 
@@ -390,9 +408,21 @@ mod tests {
             (Owner::user(0), "root"),
             (Owner::user(3_999_999_999), "uid 3999999999"),
             (Owner::host("192.0.2.7".parse().unwrap()), "192.0.2.7"),
+            (Owner::account(None), "account a@b\\u{1b}"),
         ] {
-            assert_eq!(owner(&told), text);
+            assert_eq!(owner(&owned(told)), text);
         }
+    }
+
+    #[test]
+    fn an_account_has_its_name_and_where_it_registered_from() {
+        let json = |found| serde_json::to_value(OwnerDocument::from(&found)).unwrap();
+        let told = json(owned(Owner::account("192.0.2.7".parse().ok())));
+        assert_eq!(told["kind"], "account");
+        assert_eq!(told["account"], "a@b\x1b");
+        assert_eq!(told["address"], "192.0.2.7");
+        assert!(json(owned(Owner::account(None)))["address"].is_null());
+        assert!(json(owned(Owner::user(0)))["account"].is_null());
     }
 
     #[test]
@@ -409,6 +439,17 @@ mod tests {
         }
     }
 
+    /// An entry of an owner.
+    fn owned(owner: Owner) -> FoundFacts {
+        FoundFacts {
+            account: Box::from(&b"a@b\x1b"[..]),
+            ..found(Facts {
+                owner,
+                ..facts(Life::PERMANENT)
+            })
+        }
+    }
+
     /// An entry that would steer a terminal.
     fn found(facts: Facts) -> FoundFacts {
         let binding = "ncacn_ip_tcp:192.0.2.10[49152]".parse().unwrap();
@@ -420,6 +461,7 @@ mod tests {
                 tower: Box::from(tower.octets()),
             },
             facts,
+            account: Box::default(),
         }
     }
 

@@ -52,8 +52,11 @@ pub struct Granted {
 pub struct FoundFacts {
     /// The entry.
     pub entry: FoundEntry,
-    /// The rest.
+    /// The rest, but the name of an account.
     pub facts: Facts,
+    /// The account that it belongs to: octets without a NUL, as the mapper keeps
+    /// its name; empty where its owner is none.
+    pub account: Box<[u8]>,
 }
 
 /// Something that the mapper counts.
@@ -246,6 +249,7 @@ impl From<&KnownEntry<'_>> for FoundFacts {
         FoundFacts {
             entry: FoundEntry::from(&known.entry),
             facts: known.facts,
+            account: Box::from(&*known.account),
         }
     }
 }
@@ -283,6 +287,7 @@ mod tests {
                 left_ms: 0,
                 probe: Probe::default(),
             },
+            account: Default::default(),
         };
         let told = EntriesResponse {
             next,

@@ -578,6 +578,6 @@ mod tests {
             tower("ncalrpc:[EPMAPPER]"),
         ];
         assert_eq!(towers, expected);
-        assert!(entries.iter().all(|entry| entry.owner() == Owner::Mapper));
+        assert!(entries.iter().all(|entry| *entry.owner() == Owner::Mapper));
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Choices;
 use crate::registry::{
-    Change, Entry, EntryId, Inquiry, Life, MapQuery, Owner, Position, Process, RegistryError,
-    Table, TableLimits, Versions,
+    AccountName, Change, Entry, EntryId, Inquiry, Life, MapQuery, Owner, Position, Process,
+    RegistryError, Table, TableLimits, Versions,
 };
 use crate::wire::SyntaxId;
 use crate::wire::ept::InquiryType;
@@ -185,10 +185,10 @@ impl Model {
     fn replace(&mut self, choices: &mut Choices) {
         let owner = choices.of([Owner::Configuration, Owner::Mapper]);
         let wanted: Vec<Entry> = (0..choices.u8() % 8)
-            .map(|_| owned(&some_entry(choices), owner))
+            .map(|_| owned(&some_entry(choices), owner.clone()))
             .collect();
         let is_wanted = |entry: &Entry| wanted.iter().any(|wanted| is_same(wanted, entry));
-        let goes = |entry: &Entry| entry.owner() == owner && !is_wanted(entry);
+        let goes = |entry: &Entry| *entry.owner() == owner && !is_wanted(entry);
         let mut distinct: Vec<&Entry> = Vec::new();
         for entry in &wanted {
             if !distinct.iter().any(|there| is_same(there, entry)) {
@@ -212,7 +212,7 @@ impl Model {
             .filter(|(_, entry)| goes(entry))
             .map(|(id, _)| *id)
             .collect();
-        let result = self.table.replace_owned(owner, wanted.clone());
+        let result = self.table.replace_owned(owner.clone(), wanted.clone());
         let result = result.map(|(changed, _)| changed);
         if own - gone.len() + claimed > self.limit {
             assert_eq!(result, Err(RegistryError::Full { limit: self.limit }));
@@ -245,11 +245,15 @@ impl Model {
             0 => Life::Probe,
             pid => Life::Process(process(pid)),
         };
-        let entries = (0..=how & 3).map(|_| some_entry(choices).owned(owner).living(life, 0));
+        let from = Ipv4Addr::new(127, 0, 0, how >> 6).into();
+        let entries = (0..=how & 3).map(|_| {
+            let entry = some_entry(choices).owned(owner.clone());
+            entry.registered_from(from).living(life, 0)
+        });
         let entries = entries.collect();
         let is_exclusive = |interface| how & 8 != 0 && interface == OBJECTS[1];
         let changes = self.table.register(entries, how & 4 != 0, is_exclusive);
-        self.follow(owner, changes, how & 0x30 == 0x30);
+        self.follow(&owner, changes, how & 0x30 == 0x30);
         self.check_limits();
     }
 
@@ -259,8 +263,8 @@ impl Model {
         let how = choices.u8();
         let named: Vec<Entry> = (0..=how & 1).map(|_| self.entry_like(choices)).collect();
         let named = named.iter().map(|entry| (entry.object(), entry.tower()));
-        let changes = self.table.withdraw(owner, named);
-        self.follow(owner, changes, how & 0x30 == 0x30);
+        let changes = self.table.withdraw(&owner, named);
+        self.follow(&owner, changes, how & 0x30 == 0x30);
     }
 
     /// A registrant takes out an endpoint.
@@ -269,22 +273,22 @@ impl Model {
         let how = choices.u8();
         let like = self.entry_like(choices);
         let object = (how & 1 == 0).then_some(like.object());
-        let changes = self.table.withdraw_place(owner, object, &like);
-        self.follow(owner, changes, how & 0x30 == 0x30);
+        let changes = self.table.withdraw_place(&owner, object, &like);
+        self.follow(&owner, changes, how & 0x30 == 0x30);
     }
 
     /// A process ends.
     fn end_process(&mut self, choices: &mut Choices) {
         let process = process(choices.u8() & 3);
         let changes = self.table.end_process(process);
-        self.follow(Owner::ROOT, Ok(changes), false);
+        self.follow(&Owner::ROOT, Ok(changes), false);
         assert!(!self.table.has_process(process));
     }
 
     /// The list follows what `owner` has changed, unless that is taken back.
     fn follow(
         &mut self,
-        owner: Owner,
+        owner: &Owner,
         changes: Result<Vec<Change>, RegistryError>,
         is_undone: bool,
     ) {
@@ -325,7 +329,7 @@ impl Model {
         };
         for entry in registered() {
             let of_owner = registered().filter(|other| other.owner() == entry.owner());
-            let is_root = entry.owner() == Owner::ROOT;
+            let is_root = *entry.owner() == Owner::ROOT;
             assert!(is_root || of_owner.count() <= limits.per_owner);
             let interface = entry.interface().uuid;
             let of_interface = registered().filter(|other| other.interface().uuid == interface);
@@ -525,7 +529,11 @@ pub(super) fn some_entry(choices: &mut Choices) -> Entry {
 /// Somebody who registers.
 fn some_registrant(choices: &mut Choices) -> Owner {
     let host = Owner::Host(Ipv4Addr::LOCALHOST.into());
-    choices.of([Owner::User(1000), Owner::ROOT, Owner::User(1001), host])
+    let account = |name| Owner::Account(AccountName::new(name).expect("a name"));
+    let [alice, bob] = ["alice", "bob@LAB.EXAMPLE"].map(account);
+    let users = [1000, 0, 1001].map(Owner::User);
+    let [ann, root, ben] = users;
+    choices.of([ann, root, ben, host, alice, bob])
 }
 
 /// One of few processes.
@@ -600,7 +608,7 @@ fn is_same(one: &Entry, other: &Entry) -> bool {
 
 /// `there`, registered `again`: the new annotation, the owner of longer claim.
 fn renewed(there: &Entry, again: &Entry) -> Entry {
-    owned(again, there.owner().min(again.owner()))
+    owned(again, there.owner().min(again.owner()).clone())
 }
 
 /// The same entry of another owner.
@@ -618,7 +626,8 @@ fn check_entry(entry: &Entry, tower: &[u8]) {
         .zip(tower)
         .filter(|(one, other)| one != other);
     assert!(dialled.len() == tower.len() && changes.count() <= 4);
-    let again = Entry::new(entry.object(), &dialled, entry.annotation(), entry.owner());
+    let owner = entry.owner().clone();
+    let again = Entry::new(entry.object(), &dialled, entry.annotation(), owner);
     let again = again.expect("an address does not matter");
     assert_eq!(
         (again.interface(), again.shape()),

@@ -8,7 +8,7 @@ use crate::wire::{DecodeError, SyntaxId};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use uuid::Uuid;
 
 /// An endpoint that a server registered, taken apart for matching.
@@ -19,6 +19,8 @@ pub struct Entry {
     object: Uuid,
     annotation: Bytes,
     owner: Owner,
+    /// Where it was registered from, where its owner does not tell.
+    origin: Option<IpAddr>,
     life: Life,
     registered: u64,
     tower: Bytes,
@@ -79,6 +81,7 @@ impl Entry {
             object,
             annotation: Bytes::copy_from_slice(check_annotation(annotation)?),
             owner,
+            origin: None,
             life: Life::Permanent,
             registered: 0,
             tower: Bytes::copy_from_slice(tower),
@@ -105,8 +108,25 @@ impl Entry {
     }
 
     /// Who registered it.
-    pub fn owner(&self) -> Owner {
-        self.owner
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The address that it was registered from, if it was over the network.
+    pub fn origin(&self) -> Option<IpAddr> {
+        match self.owner {
+            Owner::Host(address) => Some(address),
+            Owner::Account(_) => self.origin,
+            Owner::Mapper | Owner::Configuration | Owner::User(_) => None,
+        }
+    }
+
+    /// The same, registered from an address: that of an account's last caller.
+    pub fn registered_from(self, address: IpAddr) -> Entry {
+        let address = address.to_canonical();
+        let is_told = matches!(self.owner, Owner::Account(_)) && !address.is_unspecified();
+        let origin = is_told.then_some(address);
+        Entry { origin, ..self }
     }
 
     /// The same with a life, registered at `registered` seconds since 1970.
@@ -203,7 +223,8 @@ impl Entry {
             ..self.clone()
         };
         if again.owner <= self.owner {
-            (renewed.owner, renewed.life) = (again.owner, again.life);
+            (renewed.owner, renewed.life) = (again.owner.clone(), again.life);
+            renewed.origin = again.origin;
         }
         renewed
     }
@@ -320,7 +341,7 @@ fn check_annotation(annotation: &[u8]) -> Result<&[u8], RegistryError> {
 }
 
 /// Why the registry does not take something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
     /// The tower's octets do not decode.
     #[error("tower: {0}")]
@@ -440,7 +461,7 @@ mod tests {
         assert_eq!(entry.object(), OBJECT);
         assert_eq!(entry.tower(), octets);
         assert_eq!(entry.annotation(), b"echo");
-        assert_eq!(entry.owner(), Owner::Configuration);
+        assert_eq!(entry.owner(), &Owner::Configuration);
         assert_eq!(
             (entry.interface(), entry.transfer_syntax()),
             (ECHO, SyntaxId::NDR)

@@ -86,7 +86,7 @@ pub struct Leases {
 }
 
 /// A lease under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Running {
     owner: Owner,
     duration: Duration,
@@ -108,11 +108,11 @@ impl Leases {
     }
 
     /// The lease of that id, if whoever asks may change what it keeps.
-    pub fn find(&self, by: Owner, id: Uuid) -> Option<(Owner, Lease)> {
+    pub fn find(&self, by: &Owner, id: Uuid) -> Option<(&Owner, Lease)> {
         let running = self.leases.get(&id)?;
         let duration = running.duration;
-        by.may_change(running.owner)
-            .then_some((running.owner, Lease { id, duration }))
+        by.may_change(&running.owner)
+            .then_some((&running.owner, Lease { id, duration }))
     }
 
     /// When a lease ends.
@@ -182,8 +182,8 @@ mod tests {
     fn a_lease_is_found_by_its_owner_and_by_root() {
         let mut leases = Leases::default();
         let owner = Owner::User(7);
-        leases.run(owner, lease(1), Instant::now());
-        let found = |by| leases.find(by, lease(1).id).is_some();
+        leases.run(owner.clone(), lease(1), Instant::now());
+        let found = |by: Owner| leases.find(&by, lease(1).id).is_some();
         assert!(found(owner) && found(Owner::ROOT));
         assert!(!found(Owner::User(8)) && !found(Owner::Configuration));
     }

@@ -6,6 +6,7 @@
 //! order, and an entry that is there from the first page of a walk to the last
 //! is seen exactly once, whatever is inserted or deleted meanwhile.
 
+pub mod account;
 pub mod change;
 pub mod entry;
 pub mod handle;
@@ -14,16 +15,19 @@ pub mod liveness;
 pub mod owner;
 pub mod probes;
 pub mod rates;
+pub mod registrant;
 pub mod table;
 
+pub use account::{AccountName, Printable};
 pub use change::Change;
 pub use entry::{Entry, RegistryError};
 pub use handle::{HandleLimits, Handles, Operation, Walk};
 pub use inquiry::{Inquiry, MapQuery, Versions};
 pub use liveness::{Lease, Leases, Life, LifeKind, Process};
-pub use owner::{Network, Owner, Policy, Registrant, Rule, Terms};
+pub use owner::{Network, Owner, Policy, Rule, Terms};
 pub use probes::{NotProbed, Probe, ProbeSettings, ProbeState, Probes, Target, Verdict};
 pub use rates::Rates;
+pub use registrant::{Authentication, Origin, Registrant};
 pub use table::{Changed, EntryId, Position, Table, TableLimits};
 
 #[cfg(test)]

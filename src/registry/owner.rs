@@ -4,7 +4,9 @@
 //! interfaces; who is named by none may not. Leaves out how callers are told
 //! apart: that comes in as a [`Registrant`].
 
-use super::liveness::{LifeKind, Process};
+use super::account::AccountName;
+use super::liveness::LifeKind;
+use super::registrant::{Origin, Registrant};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,7 +17,7 @@ use uuid::Uuid;
 ///
 /// Ordered by claim: of two owners that name one registration, the lesser
 /// keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     /// The mapper itself: the endpoints it listens on.
     Mapper,
@@ -23,6 +25,8 @@ pub enum Owner {
     Configuration,
     /// A user of this host, over a local socket.
     User(u32),
+    /// An account, over the network, from whatever address.
+    Account(AccountName),
     /// Whoever is at an address, over the network.
     Host(IpAddr),
 }
@@ -36,16 +40,16 @@ impl Owner {
     pub(super) const LAST: Owner = Owner::Host(IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)));
 
     /// Whether it came by a call, not from the mapper's own side.
-    pub fn is_registrant(self) -> bool {
-        matches!(self, Owner::User(_) | Owner::Host(_))
+    pub fn is_registrant(&self) -> bool {
+        matches!(self, Owner::User(_) | Owner::Account(_) | Owner::Host(_))
     }
 
     /// Whether it may replace or delete what `other` registered.
     ///
     /// Root may for all who registered by a call; what the configuration says
     /// is changed there.
-    pub fn may_change(self, other: Owner) -> bool {
-        self == other || (self == Owner::ROOT && other.is_registrant())
+    pub fn may_change(&self, other: &Owner) -> bool {
+        self == other || (*self == Owner::ROOT && other.is_registrant())
     }
 }
 
@@ -55,29 +59,8 @@ impl fmt::Display for Owner {
             Owner::Mapper => f.write_str("mapper"),
             Owner::Configuration => f.write_str("configuration"),
             Owner::User(uid) => write!(f, "uid {uid}"),
+            Owner::Account(name) => write!(f, "account {name}"),
             Owner::Host(address) => write!(f, "{address}"),
-        }
-    }
-}
-
-/// Who calls, as the system vouches for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registrant {
-    /// Whose entries it changes.
-    pub owner: Owner,
-    /// The groups of a local caller, its primary one among them.
-    pub groups: Vec<u32>,
-    /// The process of a local caller, while it can be told for certain.
-    pub process: Option<Process>,
-}
-
-impl Registrant {
-    /// A caller from the network.
-    pub fn at(address: IpAddr) -> Registrant {
-        Registrant {
-            owner: Owner::Host(address.to_canonical()),
-            groups: Vec::new(),
-            process: None,
         }
     }
 }
@@ -175,18 +158,38 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether it speaks of this caller.
+    /// Whether it speaks of this caller: of accounts only, where it asks for
+    /// one, and of these only from where it says, where it says that.
     fn is_for(&self, registrant: &Registrant) -> bool {
-        match registrant.owner {
-            Owner::User(uid) => {
+        if !self.authenticated && self.accounts.is_empty() {
+            return self.is_from(registrant);
+        }
+        let account = registrant.account();
+        account.is_some_and(|account| self.is_one(account))
+            && (self.is_from_anywhere() || self.is_from(registrant))
+    }
+
+    /// Whether an account is one of those that it asks for.
+    fn is_one(&self, account: &AccountName) -> bool {
+        self.accounts.is_empty() || self.accounts.iter().any(|name| account.is(name))
+    }
+
+    /// Whether it says nothing of where a caller is from.
+    fn is_from_anywhere(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty() && self.networks.is_empty()
+    }
+
+    /// Whether a caller is one of its users, of its groups, or of its networks.
+    fn is_from(&self, registrant: &Registrant) -> bool {
+        match registrant.origin() {
+            Origin::User(uid) => {
                 let of = |group| self.groups.contains(group);
-                self.users.contains(&uid) || registrant.groups.iter().any(of)
+                self.users.contains(&uid) || registrant.groups().iter().any(of)
             }
-            Owner::Host(address) => {
+            Origin::Address(address) => {
                 let mut networks = self.networks.iter();
                 networks.any(|network| network.contains(address))
             }
-            Owner::Mapper | Owner::Configuration => false,
         }
     }
 
@@ -231,7 +234,7 @@ impl Policy {
             foreign_addresses: rule.foreign_addresses,
         };
         let ruled = self.rules.iter().find(covers).map(of_rule);
-        let of_root = (registrant.owner == Owner::ROOT).then_some(Terms {
+        let of_root = registrant.is_root().then_some(Terms {
             life: LifeKind::Probe,
             foreign_addresses: false,
         });
@@ -249,7 +252,7 @@ impl Policy {
     /// Whether any rule might allow this caller something: one who may
     /// register nothing at all is told so without a look at what it asks.
     pub fn may_register(&self, registrant: &Registrant) -> bool {
-        registrant.owner == Owner::ROOT || self.rules.iter().any(|rule| rule.is_for(registrant))
+        registrant.is_root() || self.rules.iter().any(|rule| rule.is_for(registrant))
     }
 
     /// Whether an interface is kept for root and those whom a rule names.
@@ -261,6 +264,8 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Authentication;
+    use crate::wire::pdu::{AuthLevel, AuthType};
 
     const RESERVED: Uuid = Uuid::from_u128(1);
     const NAMED: Uuid = Uuid::from_u128(2);
@@ -276,11 +281,7 @@ mod tests {
 
     /// A local caller.
     fn user(uid: u32, groups: &[u32]) -> Registrant {
-        Registrant {
-            owner: Owner::User(uid),
-            groups: groups.to_vec(),
-            process: None,
-        }
+        Registrant::local(uid, groups.to_vec(), None)
     }
 
     /// A caller from the network.
@@ -436,9 +437,159 @@ mod tests {
         }
     }
 
+    /// The same caller, who has proved to be an account at a level.
+    fn proved(caller: Registrant, account: &str, level: AuthLevel) -> Registrant {
+        caller.authenticated(Authentication {
+            account: Some(account.into()),
+            mechanism: AuthType::NTLM,
+            level,
+        })
+    }
+
+    /// The same, at level integrity.
+    fn signed(caller: Registrant, account: &str) -> Registrant {
+        proved(caller, account, AuthLevel::INTEGRITY)
+    }
+
+    /// Checks of each caller whether the rule is for it.
+    #[track_caller]
+    fn check(rule: Rule, callers: &[(Registrant, bool)]) {
+        let policy = policy(&[rule]);
+        for (caller, allowed) in callers {
+            assert_eq!(
+                policy.terms(caller, OTHER).is_some(),
+                *allowed,
+                "{caller:?}"
+            );
+            assert_eq!(policy.may_register(caller), *allowed, "{caller:?}");
+        }
+    }
+
     #[test]
-    fn a_caller_is_one_owner_in_both_forms_of_its_address() {
-        assert_eq!(at("::ffff:192.0.2.1").owner, at("192.0.2.1").owner);
+    fn a_rule_that_asks_for_an_account_is_for_whoever_proved_to_be_one() {
+        let rule = Rule {
+            authenticated: true,
+            ..Rule::default()
+        };
+        let far = || at("192.0.2.1");
+        check(
+            rule,
+            &[
+                (signed(far(), "alice"), true),
+                (signed(at("2001:db8::1"), "bob@LAB.EXAMPLE"), true),
+                (signed(user(1000, &[]), "alice"), true),
+                (proved(far(), "alice", AuthLevel::PACKET), true),
+                (proved(far(), "alice", AuthLevel::CONNECT), false),
+                (signed(far(), ""), false),
+                (far(), false),
+                (user(1000, &[]), false),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_rule_that_names_accounts_is_for_these_in_whatever_case() {
+        let rule = Rule {
+            accounts: vec!["Alice".into(), "bob@LAB.EXAMPLE".into()],
+            ..Rule::default()
+        };
+        let far = || at("192.0.2.1");
+        for authenticated in [false, true] {
+            let rule = Rule {
+                authenticated,
+                ..rule.clone()
+            };
+            check(
+                rule,
+                &[
+                    (signed(far(), "aLICE"), true),
+                    (signed(far(), "Bob@lab.example"), true),
+                    (signed(user(1000, &[]), "alice"), true),
+                    (signed(far(), "bob"), false),
+                    (signed(far(), "alice@LAB.EXAMPLE"), false),
+                    (proved(far(), "alice", AuthLevel::CONNECT), false),
+                    (far(), false),
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_for_accounts_from_somewhere_is_for_these_from_there() {
+        let rule = Rule {
+            accounts: vec!["alice".into()],
+            groups: vec![4],
+            networks: vec![network("192.0.2.0", 24)],
+            ..Rule::default()
+        };
+        check(
+            rule,
+            &[
+                (signed(at("192.0.2.1"), "alice"), true),
+                (signed(user(1000, &[4]), "alice"), true),
+                (signed(at("192.0.2.1"), "bob"), false),
+                (signed(at("192.0.3.1"), "alice"), false),
+                (signed(user(1000, &[5]), "alice"), false),
+                (at("192.0.2.1"), false),
+                (user(1000, &[4]), false),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_rule_that_asks_for_no_account_is_for_those_that_have_one_too() {
+        let rule = Rule {
+            networks: vec![network("192.0.2.0", 24)],
+            ..Rule::default()
+        };
+        check(
+            rule,
+            &[
+                (at("192.0.2.1"), true),
+                (signed(at("192.0.2.1"), "alice"), true),
+                (signed(at("192.0.3.1"), "alice"), false),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_reserved_interface_is_for_the_account_that_a_rule_names_it_to() {
+        let rule = Rule {
+            interfaces: Some(vec![RESERVED]),
+            accounts: vec!["alice".into()],
+            ..Rule::default()
+        };
+        let all = Rule {
+            authenticated: true,
+            ..Rule::default()
+        };
+        let policy = policy(&[rule, all]);
+        for (account, allowed) in [("alice", true), ("bob", false)] {
+            let caller = signed(at("192.0.2.1"), account);
+            assert_eq!(policy.terms(&caller, RESERVED).is_some(), allowed);
+            assert!(policy.terms(&caller, OTHER).is_some());
+        }
+    }
+
+    #[test]
+    fn an_account_called_root_is_not_root() {
+        let root = signed(at("127.0.0.1"), "root");
+        assert!(!policy(&[]).may_register(&root));
+    }
+
+    #[test]
+    fn all_owners_lie_between_the_first_and_the_last() {
+        let far = |address: u128| Owner::Host(Ipv6Addr::from_bits(address).into());
+        let account = AccountName::new("\u{10ffff}").unwrap();
+        for owner in [
+            Owner::Configuration,
+            Owner::User(u32::MAX),
+            Owner::Account(account),
+            Owner::Host(Ipv4Addr::BROADCAST.into()),
+            far(u128::MAX - 1),
+        ] {
+            assert!(Owner::FIRST < owner && owner < Owner::LAST, "{owner}");
+        }
     }
 
     #[test]
@@ -514,21 +665,28 @@ mod tests {
     #[test]
     fn an_owner_changes_its_own_and_root_what_registrants_own() {
         let address = "192.0.2.1".parse().unwrap();
-        let [mapper, configuration, user, host] = [
-            Owner::Mapper,
-            Owner::Configuration,
-            Owner::User(1000),
-            Owner::Host(address),
-        ];
+        let account = |name| Owner::Account(AccountName::new(name).unwrap());
+        let (mapper, configuration) = (&Owner::Mapper, &Owner::Configuration);
+        let (user, host) = (&Owner::User(1000), &Owner::Host(address));
+        let (root, alice, bob) = (&Owner::ROOT, &account("Alice"), &account("bob"));
         for (one, other, may) in [
             (user, user, true),
             (host, host, true),
-            (Owner::ROOT, user, true),
-            (Owner::ROOT, host, true),
-            (Owner::ROOT, configuration, false),
-            (Owner::ROOT, mapper, false),
-            (user, Owner::ROOT, false),
-            (user, Owner::User(1001), false),
+            (root, user, true),
+            (root, host, true),
+            (root, alice, true),
+            (alice, &account("ALICE"), true),
+            (alice, bob, false),
+            (alice, host, false),
+            (alice, user, false),
+            (alice, root, false),
+            (alice, configuration, false),
+            (host, alice, false),
+            (user, alice, false),
+            (root, configuration, false),
+            (root, mapper, false),
+            (user, root, false),
+            (user, &Owner::User(1001), false),
             (user, host, false),
             (host, user, false),
             (host, configuration, false),

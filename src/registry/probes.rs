@@ -45,19 +45,19 @@ impl Target {
         let port = parts.port().filter(|port| *port != 0);
         let port = port.ok_or(NotProbed::Port)?;
         match parts.address().unwrap_or(Ipv4Addr::UNSPECIFIED) {
-            Ipv4Addr::UNSPECIFIED => Ok(Target::open(entry.owner(), port)),
+            Ipv4Addr::UNSPECIFIED => Ok(Target::open(entry.origin(), port)),
             address if may_probe(address) => Ok(SocketAddrV4::new(address, port).into()),
             address => Err(NotProbed::Address(address)),
         }
     }
 
-    /// A port of this host that `owner` has registered.
+    /// A port of this host that was registered from an address.
     ///
-    /// It is asked first where the owner came from on the loopback, since
+    /// It is asked first where its registrant came from on the loopback, since
     /// addresses there are in no list of the host's.
-    fn open(owner: Owner, port: u16) -> Target {
-        let first = match owner {
-            Owner::Host(IpAddr::V4(address)) if address.is_loopback() => address,
+    fn open(origin: Option<IpAddr>, port: u16) -> Target {
+        let first = match origin {
+            Some(IpAddr::V4(address)) if address.is_loopback() => address,
             _ => Ipv4Addr::LOCALHOST,
         };
         Target {
@@ -281,7 +281,7 @@ impl Probes {
         self.entries.insert(id, target);
         let lanes = &mut self.lanes;
         let watched = self.targets.entry(target).or_insert_with(|| {
-            let lane = lanes.entry(owner).or_default();
+            let lane = lanes.entry(owner.clone()).or_default();
             lane.queue.insert((now, target));
             Watched {
                 owner,
@@ -361,7 +361,7 @@ impl Probes {
         let Turn::Running { since, overtaken } = watched.turn else {
             return Vec::new();
         };
-        let owner = watched.owner;
+        let owner = watched.owner.clone();
         let next = match verdict {
             Verdict::Alive => {
                 watched.last = Some(now);
@@ -384,7 +384,7 @@ impl Probes {
         } else {
             self.queue_at(next.max(now), target);
         }
-        self.change_lane(owner, |lane| lane.running = lane.running.saturating_sub(1));
+        self.change_lane(&owner, |lane| lane.running = lane.running.saturating_sub(1));
         dead
     }
 
@@ -423,8 +423,8 @@ impl Probes {
             return;
         };
         let before = std::mem::replace(&mut watched.turn, Turn::Due(due));
-        let owner = watched.owner;
-        self.change_lane(owner, |lane| {
+        let owner = watched.owner.clone();
+        self.change_lane(&owner, |lane| {
             if let Turn::Due(before) = before {
                 lane.queue.remove(&(before, target));
             }
@@ -433,11 +433,11 @@ impl Probes {
     }
 
     /// Changes an owner's lane; one without targets is not kept.
-    fn change_lane(&mut self, owner: Owner, change: impl FnOnce(&mut Lane)) {
-        let lane = self.lanes.entry(owner).or_default();
+    fn change_lane(&mut self, owner: &Owner, change: impl FnOnce(&mut Lane)) {
+        let lane = self.lanes.entry(owner.clone()).or_default();
         change(lane);
         if lane.queue.is_empty() && lane.running == 0 {
-            self.lanes.remove(&owner);
+            self.lanes.remove(owner);
         }
     }
 
@@ -445,10 +445,10 @@ impl Probes {
     /// that has ended: whoever registers there meanwhile is not judged by it.
     fn forget(&mut self, target: Target) {
         let watched = self.targets.get(&target);
-        let turn = watched.map(|watched| (watched.owner, watched.turn));
+        let turn = watched.map(|watched| (watched.owner.clone(), watched.turn));
         if let Some((owner, Turn::Due(due))) = turn {
             self.targets.remove(&target);
-            self.change_lane(owner, |lane| {
+            self.change_lane(&owner, |lane| {
                 lane.queue.remove(&(due, target));
             });
         }
@@ -467,6 +467,7 @@ impl Probes {
 
 #[cfg(test)]
 mod tests {
+    use super::super::account::AccountName;
     use super::super::samples::{ECHO, SAMR, entry, tcp, tcp_tower, tower};
     use super::super::table::Table;
     use super::*;
@@ -769,6 +770,45 @@ mod tests {
             );
         }
         assert!(!port(49152).is_open());
+    }
+
+    #[test]
+    fn an_open_target_of_an_account_is_where_it_registered_from() {
+        let alice = Owner::Account(AccountName::new("alice").unwrap());
+        let open = tcp(ECHO, 49152).owned(alice);
+        let first = |entry: &Entry| Target::of(entry, |_| false).unwrap().address();
+        let local = [127, 0, 0, 9].into();
+        let from = |address: IpAddr| open.clone().registered_from(address);
+        assert_eq!(*first(&from(local)).ip(), Ipv4Addr::new(127, 0, 0, 9));
+        // Whoever registers it again is where its server is now.
+        let again = from("192.0.2.7".parse().unwrap());
+        let mut table = Table::new(Uuid::nil(), 9);
+        for entry in [from(local), again] {
+            let changes = table.register(vec![entry], false, |_| false);
+            assert!(changes.is_ok());
+        }
+        let (_, left) = table.iter().next().unwrap();
+        assert_eq!(*first(left).ip(), Ipv4Addr::LOCALHOST);
+        assert_eq!(*first(&open).ip(), Ipv4Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn an_account_with_many_silent_servers_leaves_places_to_another_at_its_host() {
+        let settings = ProbeSettings {
+            at_once: 8,
+            ..ProbeSettings::default()
+        };
+        let (mut probes, now) = (Probes::new(settings), Instant::now());
+        let account = |name| Owner::Account(AccountName::new(name).unwrap());
+        let ids = ids(21);
+        for (id, number) in ids[..20].iter().zip(1..) {
+            probes.add(now, *id, account("alice"), port(number));
+        }
+        assert_eq!(probes.due(now, 8).len(), 6, "three quarters");
+        probes.add(now, ids[20], account("bob"), port(99));
+        let bobs = probes.due(now, 2);
+        assert_eq!(bobs.len(), 1);
+        assert_eq!(bobs[0].target, port(99));
     }
 
     #[test]

@@ -29,7 +29,7 @@ struct Bucket {
     full: Instant,
 }
 
-impl<K: Ord + Copy> Rates<K> {
+impl<K: Ord> Rates<K> {
     /// So much a second for each of at most `most` keys at a time.
     pub fn new(per_second: usize, most: usize) -> Rates<K> {
         Rates {

@@ -204,7 +204,7 @@ impl Table {
         let own = self.len() - self.owners.values().sum::<usize>();
         let unwanted: Vec<_> = self
             .iter()
-            .filter(|(_, entry)| entry.owner() == owner && !identities.contains(&entry.identity()))
+            .filter(|(_, entry)| *entry.owner() == owner && !identities.contains(&entry.identity()))
             .map(|(id, _)| id)
             .collect();
         let limit = self.limits.entries;
@@ -284,7 +284,10 @@ impl Table {
 
     /// The entries under a key of the index, behind `after`.
     fn candidates(&self, key: Key, after: EntryId) -> Candidates<'_> {
-        self.indexed((Excluded((key, after)), Included((key, EntryId::END))))
+        self.indexed((
+            Excluded((key.clone(), after)),
+            Included((key, EntryId::END)),
+        ))
     }
 
     /// The entries under the keys from `first` to `last`, key by key.
@@ -315,7 +318,7 @@ impl Table {
         self.endpoints.insert((endpoint, id));
         self.identities.insert(entry.identity(), id);
         if entry.owner().is_registrant() {
-            *self.owners.entry(entry.owner()).or_default() += 1;
+            *self.owners.entry(entry.owner().clone()).or_default() += 1;
             *self.interfaces.entry(entry.interface().uuid).or_default() += 1;
         }
     }
@@ -335,7 +338,7 @@ impl Table {
         }
         self.identities.remove(&entry.identity());
         if entry.owner().is_registrant() {
-            count_down(&mut self.owners, entry.owner());
+            count_down(&mut self.owners, entry.owner().clone());
             count_down(&mut self.interfaces, entry.interface().uuid);
         }
     }
@@ -579,22 +582,22 @@ mod tests {
 
     #[test]
     fn registrants_that_fill_the_table_leave_the_own_side_its_room() {
-        let of = |owner, port| tcp(ECHO, port).owned(owner);
-        let [ann, bob] = [Owner::User(1000), Owner::User(1001)];
+        let of = |owner: &Owner, port| tcp(ECHO, port).owned(owner.clone());
+        let [ann, bob] = &[Owner::User(1000), Owner::User(1001)];
         let mut table = table(&[of(ann, 1), of(ann, 2), of(bob, 3)], 0);
         let full = Err(RegistryError::Full { limit: 3 });
         let wanted = |ports: std::ops::Range<u16>| ports.map(|port| tcp(ECHO, port)).collect();
-        let own = Owner::Configuration;
+        let own = &Owner::Configuration;
         assert_eq!(
-            table.replace_owned(own, wanted(2..6)).map(drop),
+            table.replace_owned(own.clone(), wanted(2..6)).map(drop),
             full.clone().map(drop)
         );
-        table.replace_owned(own, wanted(3..6)).unwrap();
+        table.replace_owned(own.clone(), wanted(3..6)).unwrap();
         let owners: Vec<_> = table.iter().map(|(_, entry)| entry.owner()).collect();
         assert_eq!(owners, [ann, ann, own, own, own]);
         assert_eq!(table.register(vec![of(ann, 6)], false, |_| false), full);
         assert!(table.register(vec![of(ann, 1)], false, |_| false).is_ok());
-        table.replace_owned(own, vec![]).unwrap();
+        table.replace_owned(own.clone(), vec![]).unwrap();
         assert!(table.register(vec![of(bob, 3)], false, |_| false).is_ok());
     }
 
@@ -852,7 +855,7 @@ mod tests {
             }
             let error = RegistryError::HigherVersion(2);
             let lower = |table: &mut Table| table.register(vec![of(ANN, 9)], true, never);
-            refused(&mut table, lower, error);
+            refused(&mut table, lower, error.clone());
             let lower = table.register(vec![of(ANN, 9)], false, never);
             assert!(lower.is_ok(), "it stands beside the higher one");
         }
@@ -878,12 +881,16 @@ mod tests {
         let error = RegistryError::NotOwner(ANN);
         let named = (entry.object(), entry.tower());
         let again = |table: &mut Table| table.register(vec![of(BOB, 1)], false, never);
-        refused(&mut table, again, error);
+        refused(&mut table, again, error.clone());
         let replace = |table: &mut Table| table.register(vec![of(BOB, 9)], true, never);
-        refused(&mut table, replace, error);
-        refused(&mut table, |table| table.withdraw(BOB, [named]), error);
-        let place = |table: &mut Table| table.withdraw_place(BOB, None, &entry);
-        refused(&mut table, place, error);
+        refused(&mut table, replace, error.clone());
+        refused(
+            &mut table,
+            |table| table.withdraw(&BOB, [named]),
+            error.clone(),
+        );
+        let place = |table: &mut Table| table.withdraw_place(&BOB, None, &entry);
+        refused(&mut table, place, error.clone());
     }
 
     #[test]
@@ -891,10 +898,10 @@ mod tests {
         let mut table = registered(&[of(ANN, 1), of(BOB, 2)]);
         let again = table.register(vec![of(Owner::ROOT, 1)], false, never);
         assert!(matches!(again.unwrap()[..], [Change::Renewed { .. }]));
-        assert_eq!(held(&table)[0].owner(), Owner::ROOT);
+        assert_eq!(held(&table)[0].owner(), &Owner::ROOT);
         let error = RegistryError::NotOwner(Owner::ROOT);
         let replace = |table: &mut Table| table.register(vec![of(BOB, 3)], true, never);
-        refused(&mut table, replace, error);
+        refused(&mut table, replace, error.clone());
         table
             .register(vec![of(Owner::ROOT, 3)], true, never)
             .unwrap();
@@ -907,14 +914,20 @@ mod tests {
         let mut table = registered(std::slice::from_ref(&own));
         let error = RegistryError::NotOwner(Owner::Configuration);
         for owner in [Owner::ROOT, ANN] {
-            let again = |table: &mut Table| table.register(vec![of(owner, 1)], false, never);
-            refused(&mut table, again, error);
-            let replace = |table: &mut Table| table.register(vec![of(owner, 2)], true, never);
-            refused(&mut table, replace, error);
+            let again =
+                |table: &mut Table| table.register(vec![of(owner.clone(), 1)], false, never);
+            refused(&mut table, again, error.clone());
+            let replace =
+                |table: &mut Table| table.register(vec![of(owner.clone(), 2)], true, never);
+            refused(&mut table, replace, error.clone());
             let named = (own.object(), own.tower());
-            refused(&mut table, |table| table.withdraw(owner, [named]), error);
-            let place = |table: &mut Table| table.withdraw_place(owner, None, &own);
-            refused(&mut table, place, error);
+            refused(
+                &mut table,
+                |table| table.withdraw(&owner, [named]),
+                error.clone(),
+            );
+            let place = |table: &mut Table| table.withdraw_place(&owner, None, &own);
+            refused(&mut table, place, error.clone());
         }
     }
 
@@ -927,7 +940,7 @@ mod tests {
             let entries = vec![entry(OBJECT, &tcp_tower(ECHO, 9)).owned(BOB)];
             table.register(entries, false, is_echo)
         };
-        refused(&mut table, elsewhere, error);
+        refused(&mut table, elsewhere, error.clone());
         let other = vec![tcp(SAMR, 9).owned(BOB)];
         assert!(table.register(other, false, is_echo).is_ok());
         assert!(table.register(vec![of(ANN, 2)], false, is_echo).is_ok());
@@ -951,19 +964,27 @@ mod tests {
         }
         let (owner, limit) = (ANN, 3);
         let error = RegistryError::OwnerFull { owner, limit };
-        refused(&mut table, |table| register(table, of(ANN, 4)), error);
+        refused(
+            &mut table,
+            |table| register(table, of(ANN, 4)),
+            error.clone(),
+        );
         assert!(register(&mut table, of(ANN, 3)).is_ok(), "no entry more");
         register(&mut table, of(BOB, 4)).unwrap();
         let error = RegistryError::InterfaceFull { limit: 4 };
-        refused(&mut table, |table| register(table, of(BOB, 5)), error);
+        refused(
+            &mut table,
+            |table| register(table, of(BOB, 5)),
+            error.clone(),
+        );
         register(&mut table, tcp(SAMR, 1).owned(BOB)).unwrap();
         let error = RegistryError::Full { limit: 6 };
         let sixth = |table: &mut Table| register(table, tcp(SAMR, 2).owned(BOB));
-        refused(&mut table, sixth, error);
+        refused(&mut table, sixth, error.clone());
         let long = Entry::new(Uuid::nil(), of(ANN, 1).tower(), b"ab", ANN).unwrap();
         let (octets, limit) = (long.len_octets(), limits.octets);
         let error = RegistryError::TooLong { octets, limit };
-        refused(&mut table, |table| register(table, long), error);
+        refused(&mut table, |table| register(table, long), error.clone());
     }
 
     #[test]
@@ -975,7 +996,7 @@ mod tests {
         let mut table = Table::within(OTHER, limits);
         table.register(vec![of(ANN, 1)], true, never).unwrap();
         table.register(vec![of(ANN, 2)], true, never).unwrap();
-        let taken = table.withdraw(ANN, [(Uuid::nil(), of(ANN, 2).tower())]);
+        let taken = table.withdraw(&ANN, [(Uuid::nil(), of(ANN, 2).tower())]);
         taken.unwrap();
         table.register(vec![of(ANN, 3)], false, never).unwrap();
         assert_eq!(held(&table), [of(ANN, 3)]);
@@ -987,7 +1008,7 @@ mod tests {
         let (one, none) = (of(ANN, 1), of(ANN, 3));
         for named in [[&one, &one], [&one, &none]] {
             let named = named.map(|entry| (entry.object(), entry.tower()));
-            let withdraw = |table: &mut Table| table.withdraw(ANN, named);
+            let withdraw = |table: &mut Table| table.withdraw(&ANN, named);
             refused(&mut table, withdraw, RegistryError::NotRegistered);
         }
     }
@@ -995,7 +1016,13 @@ mod tests {
     #[test]
     fn a_place_is_interface_version_endpoint_and_address_of_every_object() {
         let under = |object, entry: Entry| {
-            Entry::new(object, entry.tower(), entry.annotation(), entry.owner()).unwrap()
+            Entry::new(
+                object,
+                entry.tower(),
+                entry.annotation(),
+                entry.owner().clone(),
+            )
+            .unwrap()
         };
         let ndr64 = {
             let lower: [(u8, &[u8]); 3] =
@@ -1007,7 +1034,7 @@ mod tests {
         let table = registered(&[&there[..], &elsewhere].concat());
         let taken = |object| {
             let mut table = table.clone();
-            let changes = table.withdraw_place(ANN, object, &of(ANN, 1));
+            let changes = table.withdraw_place(&ANN, object, &of(ANN, 1));
             changes.map(|changes| (changes.len(), held(&table).len()))
         };
         assert_eq!(taken(None), Ok((3, 3)));
@@ -1024,7 +1051,7 @@ mod tests {
         let renewed = Entry::new(Uuid::nil(), of(ANN, 3).tower(), b"x", ANN).unwrap();
         changes.extend(table.register(vec![renewed], false, never).unwrap());
         let place = at(BOB, 0, 2, 1);
-        changes.extend(table.withdraw_place(BOB, None, &place).unwrap());
+        changes.extend(table.withdraw_place(&BOB, None, &place).unwrap());
         assert_eq!(table.len(), 1);
         table.undo(&changes);
         assert_eq!(all(&table), before);
@@ -1044,7 +1071,7 @@ mod tests {
         let mut table = registered(&[of(ANN, 1)]);
         let named = [(Uuid::nil(), of(ANN, 1).tower().to_vec())];
         let named = named.iter().map(|(object, tower)| (*object, &tower[..]));
-        let changes = table.withdraw(ANN, named).unwrap();
+        let changes = table.withdraw(&ANN, named).unwrap();
         table.register(vec![of(BOB, 1)], false, never).unwrap();
         table.undo(&changes);
         assert_eq!(held(&table), [of(BOB, 1)]);

@@ -6,7 +6,7 @@ use super::{Admission, Group, Server, lock};
 use crate::proto::{
     Answer, Association, Call, Caller as Authenticated, Closed, Event, Leg, Principal, Settings,
 };
-use crate::registry::{Owner, Process, Registrant};
+use crate::registry::{Authentication, Process, Registrant};
 use crate::service::{self, Later, Outcome, Reply, Trust};
 use crate::transport::unix::Identity;
 use crate::transport::{Caller, Listener, Stream};
@@ -195,6 +195,18 @@ fn trust(caller: Caller, authenticated: Option<&Authenticated>) -> Trust {
             }),
         ) => Trust::Account(*auth_level),
         _ => Trust::Nobody,
+    }
+}
+
+/// How a caller has shown who it is, as the registry takes it.
+fn authentication(caller: &Authenticated) -> Authentication {
+    Authentication {
+        account: match &caller.principal {
+            Principal::Named(name) => Some(name.clone()),
+            Principal::Anonymous => None,
+        },
+        mechanism: caller.auth_type,
+        level: caller.auth_level,
     }
 }
 
@@ -549,7 +561,7 @@ impl Connection {
             handles: &mut handles,
             fresh: &Uuid::new_v4,
             trust: trust(self.caller, call.caller.as_ref()),
-            registrant: &|| self.registrant(),
+            registrant: &|| self.registrant(call.caller.as_ref()),
         });
         if handles.evicted() != evicted {
             server.strikes.strike(Limit::LookupHandles);
@@ -558,16 +570,18 @@ impl Connection {
     }
 
     /// Who calls; over a local socket the kernel is asked.
-    fn registrant(&self) -> Registrant {
-        let credentials = match self.caller {
-            Caller::Network(peer) => return Registrant::at(peer.ip()),
-            Caller::Local(credentials) => credentials,
+    fn registrant(&self, authenticated: Option<&Authenticated>) -> Registrant {
+        let registrant = match self.caller {
+            Caller::Network(peer) => Registrant::at(peer.ip()),
+            Caller::Local(credentials) => {
+                let Identity { groups, process } = credentials.identity(&self.stream);
+                let process = process.map(|(pid, started)| Process { pid, started });
+                Registrant::local(credentials.uid, groups, process)
+            }
         };
-        let Identity { groups, process } = credentials.identity(&self.stream);
-        Registrant {
-            owner: Owner::User(credentials.uid),
-            groups,
-            process: process.map(|(pid, started)| Process { pid, started }),
+        match authenticated {
+            Some(caller) => registrant.authenticated(authentication(caller)),
+            None => registrant,
         }
     }
 

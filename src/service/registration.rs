@@ -93,7 +93,7 @@ impl Edit {
         registrant: &Registrant,
         policy: &Policy,
     ) -> Result<Vec<Change>, RegistryError> {
-        let owner = registrant.owner;
+        let owner = registrant.owner();
         match self {
             Edit::Insert { entries, replace } => {
                 let is_exclusive = |interface| policy.is_exclusive(interface);
@@ -101,9 +101,9 @@ impl Edit {
             }
             Edit::Delete(named) => {
                 let named = named.iter().map(|(object, tower)| (*object, &tower[..]));
-                table.withdraw(owner, named)
+                table.withdraw(&owner, named)
             }
-            Edit::MgmtDelete { object, like } => table.withdraw_place(owner, *object, like),
+            Edit::MgmtDelete { object, like } => table.withdraw_place(&owner, *object, like),
         }
     }
 }
@@ -251,11 +251,15 @@ impl Desk<'_> {
         annotation: &[u8],
         registrant: &Registrant,
     ) -> Result<Entry, RegistryError> {
-        if self.conversation.registers_nil_interfaces() {
-            Entry::nameless(object, tower, annotation, registrant.owner)
-        } else {
-            Entry::new(object, tower, annotation, registrant.owner)
-        }
+        let owner = registrant.owner();
+        let entry = match self.conversation.registers_nil_interfaces() {
+            true => Entry::nameless(object, tower, annotation, owner)?,
+            false => Entry::new(object, tower, annotation, owner)?,
+        };
+        Ok(match registrant.address() {
+            Some(address) => entry.registered_from(address),
+            None => entry,
+        })
     }
 
     /// The terms on which an entry is taken.
@@ -280,7 +284,7 @@ impl Desk<'_> {
         match terms.life {
             LifeKind::Permanent => Ok(Life::Permanent),
             LifeKind::Process => {
-                let process = registrant.process.ok_or(RegistryError::NoProcess);
+                let process = registrant.process().ok_or(RegistryError::NoProcess);
                 process.map(Life::Process)
             }
             // Nobody renews what came by ept_insert.
@@ -381,11 +385,7 @@ mod tests {
 
     /// A local caller.
     fn ann() -> Registrant {
-        Registrant {
-            owner: ANN,
-            groups: vec![],
-            process: None,
-        }
+        Registrant::local(1000, vec![], None)
     }
 
     /// Lets that caller register what is not reserved, which `SAMR` is.
@@ -473,7 +473,7 @@ mod tests {
         };
         assert_eq!(
             (entry.owner(), entry.object(), replace),
-            (ANN, OBJECT, true)
+            (&ANN, OBJECT, true)
         );
         assert_eq!((entry.life(), entry.registered()), (Life::Probe, 77));
         assert_eq!(entry.annotation(), b"a");
@@ -482,10 +482,7 @@ mod tests {
     #[test]
     fn a_life_of_a_process_wants_one() {
         let process = Process { pid: 7, started: 9 };
-        let named = Registrant {
-            process: Some(process),
-            ..ann()
-        };
+        let named = Registrant::local(1000, vec![], Some(process));
         let life = |registrant: &Registrant| {
             let towers = [tcp_tower(ECHO, 1)];
             let edit = read_by(registrant, Conversation::Dce, LifeKind::Process, &towers)?;
@@ -509,10 +506,7 @@ mod tests {
         let foreign = Ipv4Addr::new(192, 0, 2, 1);
         assert_eq!(refused(at(foreign.octets())), Some(Foreign(foreign)));
         assert_eq!(refused(at([127, 0, 0, 9])), None);
-        let stranger = Registrant {
-            owner: Owner::User(5),
-            ..ann()
-        };
+        let stranger = Registrant::local(5, vec![], None);
         let towers = [tcp_tower(ECHO, 1)];
         let edit = read_by(&stranger, Conversation::Dce, LifeKind::Probe, &towers);
         assert_eq!(edit.unwrap_err(), NotAllowed.into());

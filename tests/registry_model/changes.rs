@@ -6,8 +6,8 @@
 
 use super::{Ask, Model, Registration, Walk, ask, ask_table, registration};
 use epmapper::registry::{
-    Change, Entry, EntryId, Lease, Life, Owner, Position, Process, RegistryError, Table,
-    TableLimits,
+    AccountName, Change, Entry, EntryId, Lease, Life, Owner, Position, Process, RegistryError,
+    Table, TableLimits,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -55,12 +55,10 @@ enum Event {
 
 fn owner() -> impl Strategy<Value = Owner> {
     let host = Owner::Host([192, 0, 2, 1].into());
-    select(vec![
-        Owner::ROOT,
-        Owner::User(1000),
-        Owner::User(1001),
-        host,
-    ])
+    let account = |name| Owner::Account(AccountName::new(name).unwrap());
+    let users = [0, 1000, 1001].map(Owner::User);
+    let rest = [host, account("alice"), account("bob@LAB.EXAMPLE")];
+    select([&users[..], &rest].concat())
 }
 
 fn process(pid: u32) -> Process {
@@ -84,7 +82,7 @@ fn life() -> impl Strategy<Value = Life> {
 fn call() -> impl Strategy<Value = Vec<Registration>> {
     (owner(), life(), vec(registration(), 1..5)).prop_map(|(owner, life, mut entries)| {
         for entry in &mut entries {
-            (entry.owner, entry.life) = (owner, life);
+            (entry.owner, entry.life) = (owner.clone(), life);
         }
         entries
     })
@@ -144,8 +142,8 @@ fn register(
     replace: bool,
     exclusive: bool,
 ) -> Result<(), RegistryError> {
-    let owner = new.owner;
-    let strange = |there: &Registration| !owner.may_change(there.owner);
+    let owner = new.owner.clone();
+    let strange = |there: &Registration| !new.owner.may_change(&there.owner);
     let of_interface = |there: &&Registration| there.interface.uuid == new.interface.uuid;
     if exclusive && list.iter().filter(of_interface).any(strange) {
         return Err(RegistryError::Exclusive(owner));
@@ -217,7 +215,7 @@ impl World {
             Event::Withdraw(owner, picks, absent) => self.withdraw(owner, &picks, absent),
             Event::WithdrawPlace(owner, like, of_object) => {
                 let object = of_object.then_some(like.object);
-                let changes = self.table.withdraw_place(owner, object, &like.entry());
+                let changes = self.table.withdraw_place(&owner, object, &like.entry());
                 let is_there = |there: &Registration| {
                     (there.interface, there.shape) == (like.interface, like.shape)
                         && there.place() == like.place()
@@ -294,7 +292,10 @@ impl World {
         if gone.is_empty() {
             return Err(RegistryError::NotRegistered);
         }
-        if gone.iter().any(|(_, there)| !owner.may_change(there.owner)) {
+        if gone
+            .iter()
+            .any(|(_, there)| !owner.may_change(&there.owner))
+        {
             return Err(RegistryError::NotOwner(owner));
         }
         Ok(left)
@@ -312,8 +313,8 @@ impl World {
             expected = expected.and_then(|mut list| {
                 let found = list.iter().position(|(_, there)| there.is_again(one));
                 let found = found.ok_or(RegistryError::NotRegistered)?;
-                if !owner.may_change(list[found].1.owner) {
-                    return Err(RegistryError::NotOwner(owner));
+                if !owner.may_change(&list[found].1.owner) {
+                    return Err(RegistryError::NotOwner(owner.clone()));
                 }
                 list.remove(found);
                 Ok(list)
@@ -321,7 +322,7 @@ impl World {
         }
         let towers: Vec<_> = named.iter().map(|one| (one.object, one.tower())).collect();
         let named = towers.iter().map(|(object, tower)| (*object, &tower[..]));
-        let changes = self.table.withdraw(owner, named);
+        let changes = self.table.withdraw(&owner, named);
         self.compare(changes, expected);
     }
 
@@ -365,12 +366,12 @@ impl World {
     fn replace(&mut self, owner: Owner, wanted: Vec<Registration>) {
         let entries = wanted.iter().map(|one| {
             Registration {
-                owner,
+                owner: owner.clone(),
                 ..one.clone()
             }
             .entry()
         });
-        let Ok((_, changes)) = self.table.replace_owned(owner, entries.collect()) else {
+        let Ok((_, changes)) = self.table.replace_owned(owner.clone(), entries.collect()) else {
             return;
         };
         self.play(&changes);
@@ -380,6 +381,7 @@ impl World {
             there.owner != owner || wanted.iter().any(|one| one.is_again(there))
         });
         for one in wanted {
+            let owner = owner.clone();
             let one = Registration { owner, ..one };
             match list.iter_mut().find(|(_, there)| there.is_again(&one)) {
                 Some((_, there)) => there.renew(&one),

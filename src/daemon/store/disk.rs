@@ -4,7 +4,7 @@
 use super::moment::Moment;
 use super::place::Medium;
 use crate::registry::samples::{ECHO, tcp_tower};
-use crate::registry::{Change, Entry, EntryId, Life, Owner};
+use crate::registry::{AccountName, Change, Entry, EntryId, Life, Owner};
 use nix::libc::{EIO, ENOSPC};
 use redb::StorageBackend;
 use std::collections::BTreeMap;
@@ -371,16 +371,16 @@ impl StorageBackend for Opened {
     }
 }
 
-/// A registration of a user.
+/// A registration of a user, and at every third port of an account.
 pub(super) fn entry(port: u16, annotation: &str) -> Entry {
     let tower = tcp_tower(ECHO, port);
-    let entry = Entry::new(
-        Uuid::nil(),
-        &tower,
-        annotation.as_bytes(),
-        Owner::User(1000),
-    );
-    entry.unwrap().living(Life::Probe, 1)
+    let owner = match port % 3 {
+        0 => Owner::Account(AccountName::new("alice@lab.example").unwrap()),
+        _ => Owner::User(1000),
+    };
+    let entry = Entry::new(Uuid::nil(), &tower, annotation.as_bytes(), owner);
+    let entry = entry.unwrap().registered_from([192, 0, 2, 1].into());
+    entry.living(Life::Probe, 1)
 }
 
 /// The number of an entry.

@@ -4,7 +4,7 @@
 //! begins with the version of its layout, ends where its last field ends, and
 //! is decoded with every length checked.
 
-use crate::registry::{Entry, Lease, Life, Owner, Process};
+use crate::registry::{AccountName, Entry, Lease, Life, Owner, Process};
 use std::net::IpAddr;
 use std::time::Duration;
 use uuid::Uuid;
@@ -17,6 +17,7 @@ mod owner {
     pub(super) const USER: u8 = 1;
     pub(super) const IPV4: u8 = 2;
     pub(super) const IPV6: u8 = 3;
+    pub(super) const ACCOUNT: u8 = 4;
 }
 
 /// Life kinds.
@@ -40,13 +41,15 @@ pub(super) struct Stored {
 /// which is never stored, and for one beyond what the layout can say.
 ///
 /// Layout: version u8, object 16 octets; owner kind u8, then uid u32, 4 or 16
-/// octets of address; life kind u8, then for a process boot 16 octets, pid
+/// octets of address, or of an account the address that it registered from in
+/// 16 octets, an IPv4 one mapped into IPv6 and zeros for none, name length u8,
+/// name; life kind u8, then for a process boot 16 octets, pid
 /// u32, start u64, for a lease id 16 octets, seconds u64, nanoseconds u32;
 /// registered u64; tower length u32, tower; annotation length u8, annotation.
 pub(super) fn encode(entry: &Entry, boot: Uuid) -> Option<Vec<u8>> {
     let mut out = vec![VERSION];
     out.extend(entry.object().as_bytes());
-    put_owner(&mut out, entry.owner())?;
+    put_owner(&mut out, entry)?;
     put_life(&mut out, entry.life(), boot);
     out.extend(entry.registered().to_le_bytes());
     out.extend(u32::try_from(entry.tower().len()).ok()?.to_le_bytes());
@@ -57,12 +60,22 @@ pub(super) fn encode(entry: &Entry, boot: Uuid) -> Option<Vec<u8>> {
 }
 
 /// Puts whose it is.
-fn put_owner(out: &mut Vec<u8>, owner: Owner) -> Option<()> {
-    match owner {
+fn put_owner(out: &mut Vec<u8>, entry: &Entry) -> Option<()> {
+    match entry.owner() {
         Owner::Mapper | Owner::Configuration => return None,
         Owner::User(uid) => {
             out.push(owner::USER);
             out.extend(uid.to_le_bytes());
+        }
+        Owner::Account(name) => {
+            out.push(owner::ACCOUNT);
+            out.extend(match entry.origin() {
+                Some(IpAddr::V4(address)) => address.to_ipv6_mapped().octets(),
+                Some(IpAddr::V6(address)) => address.octets(),
+                None => [0; 16],
+            });
+            out.push(u8::try_from(name.as_str().len()).ok()?);
+            out.extend(name.as_str().as_bytes());
         }
         Owner::Host(IpAddr::V4(address)) => {
             out.push(owner::IPV4);
@@ -104,7 +117,7 @@ pub(super) fn decode(octets: &[u8]) -> Result<Stored, String> {
     let mut input = Input(octets);
     input.version()?;
     let object = input.uuid()?;
-    let owner = get_owner(&mut input)?;
+    let (owner, origin) = get_owner(&mut input)?;
     let (life, boot) = get_life(&mut input)?;
     let registered = input.u64()?;
     let tower_len = usize::try_from(input.u32()?).map_err(|_| "tower length")?;
@@ -113,20 +126,38 @@ pub(super) fn decode(octets: &[u8]) -> Result<Stored, String> {
     let annotation = input.take(annotation_len.into())?;
     input.end()?;
     let entry = Entry::new(object, tower, annotation, owner).map_err(|error| error.to_string())?;
+    let entry = match origin {
+        Some(address) => entry.registered_from(address),
+        None => entry,
+    };
     Ok(Stored {
         entry: entry.living(life, registered),
         boot,
     })
 }
 
-/// Takes whose it is.
-fn get_owner(input: &mut Input) -> Result<Owner, String> {
-    match input.u8()? {
-        owner::USER => Ok(Owner::User(input.u32()?)),
-        owner::IPV4 => Ok(Owner::Host(IpAddr::from(input.array::<4>()?))),
-        owner::IPV6 => Ok(Owner::Host(IpAddr::from(input.array::<16>()?))),
-        kind => Err(format!("owner kind {kind}")),
-    }
+/// Takes whose it is, and of an account where it registered from.
+fn get_owner(input: &mut Input) -> Result<(Owner, Option<IpAddr>), String> {
+    let owner = match input.u8()? {
+        owner::USER => Owner::User(input.u32()?),
+        owner::IPV4 => Owner::Host(IpAddr::from(input.array::<4>()?)),
+        owner::IPV6 => Owner::Host(IpAddr::from(input.array::<16>()?)),
+        owner::ACCOUNT => {
+            let origin = IpAddr::from(input.array::<16>()?).to_canonical();
+            let origin = Some(origin).filter(|origin| !origin.is_unspecified());
+            return Ok((Owner::Account(get_account(input)?), origin));
+        }
+        kind => return Err(format!("owner kind {kind}")),
+    };
+    Ok((owner, None))
+}
+
+/// Takes the name of an account.
+fn get_account(input: &mut Input) -> Result<AccountName, String> {
+    let len = input.u8()?;
+    let name = str::from_utf8(input.take(len.into())?).ok();
+    let name = name.and_then(AccountName::new);
+    name.ok_or_else(|| "name of an account".to_owned())
 }
 
 /// Takes what ends it, and the boot of a process.
@@ -259,6 +290,9 @@ mod tests {
         prop_oneof![
             any::<u32>().prop_map(Owner::User),
             any::<IpAddr>().prop_map(Owner::Host),
+            "\\PC{1,60}".prop_filter_map("no name", |name| {
+                AccountName::new(&name).map(Owner::Account)
+            }),
         ]
     }
 
@@ -275,13 +309,14 @@ mod tests {
 
     /// Any entry that is stored.
     fn entries() -> impl Strategy<Value = Entry> {
-        let rest = (any::<u128>(), any::<u16>(), any::<u64>());
+        let rest = (any::<u128>(), any::<u16>(), any::<u64>(), any::<IpAddr>());
         let annotation = proptest::collection::vec(1u8.., 0..=63);
         (owners(), lives(), rest, annotation).prop_map(|(owner, life, rest, annotation)| {
-            let (object, port, registered) = rest;
+            let (object, port, registered, address) = rest;
             let tower = tcp_tower(ECHO, port);
             let entry = Entry::new(Uuid::from_u128(object), &tower, &annotation, owner);
-            entry.unwrap().living(life, registered)
+            let entry = entry.unwrap().registered_from(address);
+            entry.living(life, registered)
         })
     }
 
@@ -325,6 +360,34 @@ mod tests {
             let entry = Entry::new(OBJECT, &tcp_tower(ECHO, 1), b"", owner).unwrap();
             assert_eq!(encode(&entry, OTHER), None);
         }
+    }
+
+    #[test]
+    fn an_account_stands_in_the_place_of_an_address() {
+        let alice = Owner::Account(AccountName::new("Alice").unwrap());
+        let entry = Entry::new(OBJECT, &tcp_tower(ECHO, 1), b"", alice).unwrap();
+        let owner = |entry: &Entry| encode(entry, OTHER).unwrap()[17..40].to_vec();
+        let mut octets = vec![4]; // owner: an account
+        octets.extend([0; 16]); // from nowhere that is known
+        octets.extend(b"\x05alice");
+        assert_eq!(owner(&entry), octets);
+        let entry = entry.registered_from("192.0.2.7".parse().unwrap());
+        octets[11..17].copy_from_slice(&[0xff, 0xff, 192, 0, 2, 7]);
+        assert_eq!(owner(&entry), octets);
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused() {
+        let alice = Owner::Account(AccountName::new("alice").unwrap());
+        let entry = Entry::new(OBJECT, &tcp_tower(ECHO, 1), b"", alice).unwrap();
+        for octet in [0, 0xff] {
+            let mut octets = encode(&entry, OTHER).unwrap();
+            octets[35] = octet;
+            assert_eq!(decode(&octets), Err("name of an account".to_owned()));
+        }
+        let mut octets = encode(&entry, OTHER).unwrap();
+        octets[17] = 5;
+        assert_eq!(decode(&octets), Err("owner kind 5".to_owned()));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use super::disk::{entry, id};
 use super::{Fault, Moment, Restored, Store, StoreError};
 use crate::daemon::process::started;
 use crate::registry::samples::{ECHO, OBJECT, OTHER, tcp_tower};
-use crate::registry::{Change, Entry, Lease, Life, Owner, Process};
+use crate::registry::{
+    AccountName, Change, Entry, Lease, Life, Owner, Process, RegistryError, Table,
+};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -128,6 +130,38 @@ fn entries_come_back_in_their_order_as_they_were() {
     for (id, entry) in restored.entries {
         assert!(changes.contains(&Change::Inserted(id, entry)));
     }
+}
+
+#[test]
+fn an_entry_comes_back_to_its_account_and_is_no_strangers() {
+    let home = Home::new();
+    let alice = Owner::Account(AccountName::new("alice").unwrap());
+    let of = |owner| Entry::new(Uuid::nil(), &tcp_tower(ECHO, 1), b"", owner).unwrap();
+    let from = [127, 0, 0, 9].into();
+    let entry = of(alice.clone()).registered_from(from);
+    let restored = home.again(&[Change::Inserted(id(1), entry.clone())], &after_reboot());
+    assert_eq!(restored.entries, [(id(1), entry)]);
+    let mut table = Table::new(OBJECT, 9);
+    for (id, entry) in restored.entries {
+        assert_eq!(entry.origin(), Some(from));
+        table.restore(id, entry);
+    }
+    let strangers = [
+        Owner::Host(from),
+        Owner::Account(AccountName::new("bob").unwrap()),
+        Owner::User(1000),
+    ];
+    let named = |owner: &Owner| (Uuid::nil(), of(owner.clone()).tower().to_vec());
+    for stranger in strangers {
+        let (object, tower) = named(&stranger);
+        let refused = Err(RegistryError::NotOwner(alice.clone()));
+        let again = table.register(vec![of(stranger.clone())], true, |_| false);
+        assert_eq!(again, refused);
+        let deleted = table.withdraw(&stranger, [(object, &tower[..])]);
+        assert_eq!(deleted, refused);
+    }
+    let (object, tower) = named(&alice);
+    assert!(table.withdraw(&alice, [(object, &tower[..])]).is_ok());
 }
 
 #[test]

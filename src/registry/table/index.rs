@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, btree_map, btree_set};
 use uuid::Uuid;
 
 /// What the index finds entries by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::registry) enum Key {
     /// The interface's UUID.
     Interface(Uuid),
@@ -43,10 +43,10 @@ impl Key {
             Key::Interface(interface),
             Key::Object(object),
             Key::Both(interface, object),
-            Key::Owned(interface, owner),
+            Key::Owned(interface, owner.clone()),
             Key::Version(digests.kin, entry.interface().minor),
-            Key::Neighbour(digests.neighbours, owner),
-            Key::Place(digests.place, object, owner),
+            Key::Neighbour(digests.neighbours, owner.clone()),
+            Key::Place(digests.place, object, owner.clone()),
         ];
         let of_life = match entry.life() {
             Life::Process(process) => Some(Key::Process(process)),

@@ -57,7 +57,7 @@ impl Table {
         }
         let there = self.find(&entry).and_then(|id| self.get(id));
         if let Some(there) = there.filter(|there| !owner.may_change(there.owner())) {
-            return Err(RegistryError::NotOwner(there.owner()));
+            return Err(RegistryError::NotOwner(there.owner().clone()));
         }
         if replace {
             for id in self.replaced_by(&entry)? {
@@ -73,7 +73,7 @@ impl Table {
     }
 
     /// Who else has entries of an interface and may not be passed over.
-    fn other_owner(&self, owner: Owner, interface: Uuid) -> Option<Owner> {
+    fn other_owner(&self, owner: &Owner, interface: Uuid) -> Option<Owner> {
         let key = |owner| Key::Owned(interface, owner);
         self.stranger(owner, key, |_| true)
     }
@@ -109,7 +109,7 @@ impl Table {
     /// `owner` may not pass over. However many one has, they cost one step.
     fn stranger(
         &self,
-        owner: Owner,
+        owner: &Owner,
         key: impl Fn(Owner) -> Key,
         counts: impl Fn(&Entry) -> bool,
     ) -> Option<Owner> {
@@ -119,9 +119,9 @@ impl Table {
             let (id, there) = self.indexed((from, to)).next()?;
             let of = there.owner();
             from = match counts(there) {
-                true if !owner.may_change(of) => return Some(of),
-                true => Excluded((key(of), EntryId::END)),
-                false => Excluded((key(of), id)),
+                true if !owner.may_change(of) => return Some(of.clone()),
+                true => Excluded((key(of.clone()), EntryId::END)),
+                false => Excluded((key(of.clone()), id)),
             };
         }
     }
@@ -138,9 +138,9 @@ impl Table {
     /// Checks the limits of registrants for one entry more.
     fn check_room(&self, entry: &Entry) -> Result<(), RegistryError> {
         let (limits, owner) = (&self.limits, entry.owner());
-        let own = self.owners.get(&owner).copied().unwrap_or(0);
+        let own = self.owners.get(owner).copied().unwrap_or(0);
         if own >= limits.per_owner {
-            let limit = limits.per_owner;
+            let (owner, limit) = (owner.clone(), limits.per_owner);
             return Err(RegistryError::OwnerFull { owner, limit });
         }
         let of_interface = self.interfaces.get(&entry.interface().uuid);
@@ -170,7 +170,7 @@ impl Table {
     /// The DCE reference, ept_delete.
     pub fn withdraw<'a>(
         &mut self,
-        owner: Owner,
+        owner: &Owner,
         named: impl IntoIterator<Item = (Uuid, &'a [u8])>,
     ) -> Result<Vec<Change>, RegistryError> {
         let mut changes = Vec::new();
@@ -201,7 +201,7 @@ impl Table {
     /// The DCE reference, ept_mgmt_delete.
     pub fn withdraw_place(
         &mut self,
-        owner: Owner,
+        owner: &Owner,
         object: Option<Uuid>,
         like: &Entry,
     ) -> Result<Vec<Change>, RegistryError> {
@@ -215,7 +215,7 @@ impl Table {
     /// As `withdraw_place`.
     pub fn find_place(
         &self,
-        owner: Owner,
+        owner: &Owner,
         object: Option<Uuid>,
         like: &Entry,
     ) -> Result<Vec<EntryId>, RegistryError> {
@@ -224,7 +224,7 @@ impl Table {
             .filter(|(_, there)| there.shares_place(like))
             .map(|(id, there)| owner.may_change(there.owner()).then_some(id).ok_or(there));
         let found: Result<BTreeSet<EntryId>, &Entry> = found.collect();
-        let found = found.map_err(|there| RegistryError::NotOwner(there.owner()))?;
+        let found = found.map_err(|there| RegistryError::NotOwner(there.owner().clone()))?;
         if found.is_empty() {
             return Err(RegistryError::NotRegistered);
         }
@@ -294,10 +294,10 @@ impl Table {
     }
 
     /// Whether `owner` may take an entry out.
-    fn check_owner(&self, owner: Owner, id: EntryId) -> Result<(), RegistryError> {
+    fn check_owner(&self, owner: &Owner, id: EntryId) -> Result<(), RegistryError> {
         let other = self.get(id).map(Entry::owner);
-        let other = other.filter(|other| !owner.may_change(*other));
-        other.map_or(Ok(()), |other| Err(RegistryError::NotOwner(other)))
+        let other = other.filter(|other| !owner.may_change(other));
+        other.map_or(Ok(()), |other| Err(RegistryError::NotOwner(other.clone())))
     }
 
     /// Takes the steps of a change back that is refused.

@@ -2,12 +2,15 @@
 //!
 //! Events go to the log under the target [`TARGET`]; counters say how many.
 
-use crate::registry::{Change, Entry, Owner, Registrant, RegistryError};
+use crate::registry::{
+    Authentication, Change, Entry, Origin, Printable, Registrant, RegistryError,
+};
 use crate::service::registration::Named;
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
 use crate::wire::tower::Tower;
 use std::fmt::{self, Display};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -184,6 +187,7 @@ impl Counters {
         };
         self.add(counter);
         let (who, what) = (Who::from(by), What::from(entry));
+        let is_others = *entry.owner() != by.owner();
         info!(
             target: TARGET,
             op,
@@ -192,12 +196,14 @@ impl Counters {
             uid = who.uid,
             pid = who.pid,
             address = who.address.map(tracing::field::display),
+            account = who.account,
+            authentication = who.authentication,
             interface = %what.interface,
             binding = %what.binding,
             object = what.object.map(tracing::field::display),
             annotation = what.annotation,
             life = entry.life().kind().name(),
-            owner = (entry.owner() != by.owner).then(|| tracing::field::display(entry.owner())),
+            owner = is_others.then(|| tracing::field::display(entry.owner())),
             "registration"
         );
     }
@@ -215,6 +221,8 @@ impl Counters {
             result = "accepted",
             uid = who.uid,
             pid = who.pid,
+            account = who.account,
+            authentication = who.authentication,
             %lease,
             "registration"
         );
@@ -276,6 +284,8 @@ pub(super) fn tell_refused(op: &str, by: &Registrant, named: &[Named], error: &R
             uid = who.uid,
             pid = who.pid,
             address = who.address.map(tracing::field::display),
+            account = who.account,
+            authentication = who.authentication,
             interface = what.as_ref().map(|what| tracing::field::display(what.interface.clone())),
             binding = what.as_ref().map(|what| tracing::field::display(what.binding.clone())),
             object = what.as_ref().and_then(|what| what.object).map(tracing::field::display),
@@ -294,18 +304,28 @@ pub(super) fn tell_refused(op: &str, by: &Registrant, named: &[Named], error: &R
 struct Who {
     uid: Option<u32>,
     pid: Option<u32>,
-    address: Option<std::net::IpAddr>,
+    address: Option<IpAddr>,
+    /// The account as it was written, also where its level does not count.
+    account: Option<String>,
+    /// Mechanism and level.
+    authentication: Option<String>,
 }
 
 impl From<&Registrant> for Who {
     fn from(by: &Registrant) -> Who {
-        let (uid, address) = match by.owner {
-            Owner::User(uid) => (Some(uid), None),
-            Owner::Host(address) => (None, Some(address)),
-            Owner::Mapper | Owner::Configuration => (None, None),
+        let (uid, address) = match by.origin() {
+            Origin::User(uid) => (Some(uid), None),
+            Origin::Address(address) => (None, Some(address)),
         };
-        let pid = by.process.map(|process| process.pid);
-        Who { uid, pid, address }
+        let shown = by.authentication();
+        let account = shown.map(|shown| shown.account.as_deref().map(Printable));
+        Who {
+            uid,
+            pid: by.process().map(|process| process.pid),
+            address,
+            account: account.map(|name| name.map_or("anonymous".to_owned(), |it| it.to_string())),
+            authentication: shown.map(Authentication::to_string),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Asked {
     /// How many entries it takes out without naming each, or the first
     /// `PIECE` of them and one more.
     fn takes_out(&self, table: &Table) -> usize {
-        match (&self.wish, self.by.process) {
+        match (&self.wish, self.by.process()) {
             (Wish::Release(lease), _) => table.of_lease(*lease).len(),
             (Wish::Leave, Some(process)) => table.of_process(process).len(),
             (Wish::Edit(Edit::MgmtDelete { object, like }), _) => {
@@ -158,7 +158,7 @@ impl Mapper {
     ) {
         let named = named();
         let is_told =
-            lock(&self.refusals).take(Instant::now(), client(by.owner), named.len().max(1));
+            lock(&self.refusals).take(Instant::now(), client(by.owner()), named.len().max(1));
         if is_told {
             audit::tell_refused(op, by, &named, error);
         } else {
@@ -238,12 +238,12 @@ impl Mapper {
         asked: &Asked,
     ) -> Result<(Granted, Vec<Change>), RegistryError> {
         let Asked { by, now, wish, .. } = asked;
-        let (now, owner) = (*now, by.owner);
+        let (now, owner) = (*now, by.owner());
         let count = match wish {
             Wish::Edit(edit) | Wish::Lease { edit, .. } => edit.len().max(1),
             Wish::Renew(_) | Wish::Release(_) | Wish::Leave => 1,
         };
-        if !book.rates.take(now, owner, count) {
+        if !book.rates.take(now, owner.clone(), count) {
             let limit = self.settings.changes_per_second;
             return Err(RegistryError::TooFast { owner, limit });
         }
@@ -268,10 +268,10 @@ impl Mapper {
         asked: &Asked,
     ) -> Result<(Granted, Vec<Change>), RegistryError> {
         let Asked { by, now, wish, .. } = asked;
-        let (now, owner) = (*now, by.owner);
+        let (now, owner) = (*now, by.owner());
         let apply = |edit: &Edit| match edit {
             Edit::MgmtDelete { object, like } => {
-                let found = self.read(|table| table.find_place(owner, *object, like))?;
+                let found = self.read(|table| table.find_place(&owner, *object, like))?;
                 Ok(self.remove(found))
             }
             _ => self.write(|table| edit.apply(table, by, &self.settings.policy)),
@@ -283,9 +283,9 @@ impl Mapper {
                 lease,
                 is_new,
             } => {
-                let found = book.leases.find(owner, lease.id);
+                let found = book.leases.find(&owner, lease.id);
                 // Who may end another's lease may not join it all the same.
-                if !is_new && found.is_none_or(|(of, _)| of != owner) {
+                if !is_new && found.is_none_or(|(of, _)| *of != owner) {
                     return Err(RegistryError::NoLease);
                 }
                 let mut changes = apply(edit)?;
@@ -298,12 +298,13 @@ impl Mapper {
                 }
             }
             Wish::Renew(id) => {
-                let found = book.leases.find(owner, *id);
+                let found = book.leases.find(&owner, *id);
                 let (owner, lease) = found.ok_or(RegistryError::NoLease)?;
+                let owner = owner.clone();
                 (Some(lease), vec![book.run_lease(now, owner, lease)])
             }
             Wish::Release(id) => {
-                let found = book.leases.find(owner, *id);
+                let found = book.leases.find(&owner, *id);
                 let (_, lease) = found.ok_or(RegistryError::NoLease)?;
                 (
                     Some(lease),
@@ -311,7 +312,7 @@ impl Mapper {
                 )
             }
             Wish::Leave => {
-                let process = by.process.ok_or(RegistryError::NoProcess)?;
+                let process = by.process().ok_or(RegistryError::NoProcess)?;
                 let changes = self.remove(self.read(|table| table.of_process(process)));
                 if changes.is_empty() {
                     return Err(RegistryError::NotRegistered);
@@ -500,10 +501,10 @@ mod tests {
 
         /// The same from a process.
         fn wish_from(&self, owner: Owner, process: Option<Process>, wish: Wish) -> Answer {
-            let by = Registrant {
-                owner,
-                groups: vec![],
-                process,
+            let by = match owner {
+                Owner::User(uid) => Registrant::local(uid, vec![], process),
+                Owner::Host(address) => Registrant::at(address),
+                owner => panic!("{owner} calls nobody"),
             };
             let (op, now) = ("test", self.now);
             let asked = Asked { op, by, now, wish };
@@ -522,7 +523,7 @@ mod tests {
         }
 
         fn insert(&self, entries: &[Entry], replace: bool) -> Answer {
-            let owner = entries[0].owner();
+            let owner = entries[0].owner().clone();
             let entries = entries.to_vec();
             self.wish(owner, Wish::Edit(Edit::Insert { entries, replace }))
         }
@@ -541,7 +542,7 @@ mod tests {
                 entries: kept.collect(),
                 replace: false,
             };
-            let owner = entries.first().map_or(ANN, Entry::owner);
+            let owner = entries.first().map_or(ANN, |first| first.owner().clone());
             self.wish(
                 owner,
                 Wish::Lease {
@@ -820,7 +821,7 @@ mod tests {
         stored.done(stored.lease(&[of(ANN, 1)], 5, true));
         let id = Uuid::from_u128(5);
         for owner in [BOB, Owner::ROOT] {
-            let join = stored.lease(&[of(owner, 2)], 5, false);
+            let join = stored.lease(&[of(owner.clone(), 2)], 5, false);
             assert_eq!(status(join), EptStatus::NOT_REGISTERED, "{owner}");
         }
         for wish in [Wish::Renew(id), Wish::Release(id)] {

@@ -83,7 +83,7 @@ impl Mapper {
     ) -> Result<Wish, RegistryError> {
         let (life, lease) = match request.life {
             control::Life::PROCESS => {
-                let process = by.process.ok_or(RegistryError::NoProcess)?;
+                let process = by.process().ok_or(RegistryError::NoProcess)?;
                 (Life::Process(process), None)
             }
             control::Life::PROBE => (Life::Probe, None),
@@ -227,6 +227,10 @@ impl Mapper {
                 probe: self.probe_facts(&book, *id, entry, now),
                 ..book.facts(*id, entry, now, time)
             },
+            account: match entry.owner() {
+                Owner::Account(name) => name.as_str().as_bytes().into(),
+                _ => Default::default(),
+            },
         });
         let entries: Vec<_> = entries.collect();
         drop(book);
@@ -318,8 +322,9 @@ impl Book {
             owner: match entry.owner() {
                 Owner::Mapper => control::Owner::MAPPER,
                 Owner::Configuration => control::Owner::CONFIGURATION,
-                Owner::User(uid) => control::Owner::user(uid),
-                Owner::Host(address) => control::Owner::host(address),
+                Owner::User(uid) => control::Owner::user(*uid),
+                Owner::Account(_) => control::Owner::account(entry.origin()),
+                Owner::Host(address) => control::Owner::host(*address),
             },
             life,
             pid,

@@ -135,7 +135,7 @@ impl Mapper {
                 Life::Lease(lease) => {
                     let kept = leases.iter().find(|(id, _)| *id == lease.id);
                     let until = kept.map_or_else(Instant::now, |(_, until)| *until);
-                    book.leases.run(entry.owner(), lease, until);
+                    book.leases.run(entry.owner().clone(), lease, until);
                 }
                 Life::Probe => self.probe(book, id, entry),
                 Life::Permanent => {}
@@ -177,7 +177,7 @@ impl Mapper {
                 }
                 // Its lease was ended, and that was taken back.
                 Some((owner, Life::Lease(lease))) if book.leases.until(lease.id).is_none() => {
-                    book.run_lease(Instant::now(), owner, lease);
+                    book.run_lease(Instant::now(), owner.clone(), lease);
                 }
                 _ => {}
             }
@@ -197,7 +197,8 @@ impl Mapper {
     fn probe(&self, book: &mut Book, id: EntryId, entry: &Entry) {
         match self.target(entry) {
             Ok(target) => {
-                book.probes.add(Instant::now(), id, entry.owner(), target);
+                let owner = entry.owner().clone();
+                book.probes.add(Instant::now(), id, owner, target);
                 self.probes_changed.notify_one();
             }
             Err(_) => book.probes.remove(id),

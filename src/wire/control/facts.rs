@@ -51,6 +51,8 @@ numbers! {
         USER = 2 "user",
         /// Whoever is at an address.
         HOST = 3 "host",
+        /// An account that has proved to be it.
+        ACCOUNT = 4 "account",
     }
 
     /// How the last probe of an entry went.
@@ -94,8 +96,8 @@ pub struct Owner {
     pub kind: OwnerKind,
     /// The user's id; 0 where it is no user.
     pub uid: u32,
-    /// The host's address, an IPv4 one mapped into IPv6; zeros where it is no
-    /// host.
+    /// The host's address, or the one that an account registered from; an IPv4
+    /// one mapped into IPv6, zeros for none.
     pub address: [u8; 16],
 }
 
@@ -115,13 +117,17 @@ impl Owner {
 
     /// Whoever is at an address.
     pub fn host(address: IpAddr) -> Self {
-        let address = match address {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => address,
-        };
         Owner {
-            address: address.octets(),
+            address: mapped(address),
             ..Owner::of(OwnerKind::HOST)
+        }
+    }
+
+    /// An account, which registered from an address.
+    pub fn account(address: Option<IpAddr>) -> Self {
+        Owner {
+            address: address.map_or([0; 16], mapped),
+            ..Owner::of(OwnerKind::ACCOUNT)
         }
     }
 
@@ -134,9 +140,17 @@ impl Owner {
         }
     }
 
-    /// The host's address.
+    /// The host's address, or the account's.
     pub fn address(&self) -> IpAddr {
         IpAddr::V6(Ipv6Addr::from(self.address)).to_canonical()
+    }
+}
+
+/// An address in the form of IPv6.
+fn mapped(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
     }
 }
 

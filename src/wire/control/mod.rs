@@ -53,6 +53,9 @@ pub const MAX_COUNTERS: u32 = 256;
 /// The longest name of a counter, in octets, without its NUL.
 pub const MAX_COUNTER_NAME: usize = 63;
 
+/// The longest name of an account, in octets, without its NUL.
+pub const MAX_ACCOUNT_NAME: usize = 255;
+
 /// The request of `control_register`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterRequest<'a> {
@@ -226,8 +229,18 @@ impl EntriesRequest {
 pub struct KnownEntry<'a> {
     /// The entry, as `ept_lookup` tells it.
     pub entry: Entry<'a>,
-    /// The rest.
+    /// The rest, but the name of an account.
     pub facts: Facts,
+    /// The account that it belongs to, in UTF-8 up to the NUL, at most
+    /// [`MAX_ACCOUNT_NAME`] octets; empty where its owner is none.
+    pub account: Cow<'a, [u8]>,
+}
+
+impl KnownEntry<'_> {
+    /// Whether its owner is an account.
+    fn is_of_account(&self) -> bool {
+        self.facts.owner.kind == OwnerKind::ACCOUNT
+    }
 }
 
 /// The response of `control_entries`.
@@ -248,11 +261,15 @@ impl<'a> EntriesResponse<'a> {
     ///
     /// Layout: next hyper, num_ents u32; max_count, offset 0, actual_count,
     /// entries, their towers; max_count, offset 0, actual_count, facts; status
-    /// u32. Both arrays have the same counts.
+    /// u32; num_accounts u32; max_count, offset 0, actual_count, names. Entries
+    /// and facts have the same counts. There is a name for each owner that is an
+    /// account, in their order: offset 0, count (1 to 256, its NUL among them),
+    /// octets; in NDR64 filled up to 8.
     ///
     /// # Errors
-    /// `Truncated`; `Limit` for too many entries and for an actual count above
-    /// the maximum; `Mismatch` when counts differ; what an entry refuses.
+    /// `Truncated`; `Limit` for too many entries, for an actual count above
+    /// the maximum and for a long name; `Mismatch` when counts differ; `Nul` for
+    /// a name; what an entry refuses.
     pub fn decode(stub: Input<'a>) -> Result<Self, DecodeError> {
         let (i, next) = ndr::u64("next")(stub)?;
         let (i, num_ents) = ndr::u32_within("num_ents", MAX_ENTRIES)(i)?;
@@ -262,14 +279,19 @@ impl<'a> EntriesResponse<'a> {
         let (i, maximum) = ndr::conformant_varying_of("facts", count)(at)?;
         ndr::agree(at, "facts", maximum.into(), max_ents.into())?;
         let (i, facts) = all_facts(count)(i)?;
-        let (_, status) = ndr::status(i)?;
+        let (i, status) = ndr::status(i)?;
         let known = entries.into_iter().zip(facts);
+        let known = known.map(|(entry, facts)| KnownEntry {
+            entry,
+            facts,
+            account: Cow::default(),
+        });
+        let mut entries: Vec<_> = known.collect();
+        name_accounts(i, max_ents, &mut entries)?;
         Ok(EntriesResponse {
             next,
             max_ents,
-            entries: known
-                .map(|(entry, facts)| KnownEntry { entry, facts })
-                .collect(),
+            entries,
             status,
         })
     }
@@ -286,7 +308,35 @@ impl<'a> EntriesResponse<'a> {
             known.facts.encode(out);
         }
         ndr::put_status(out, self.status);
+        let accounts = self.entries.iter().filter(|known| known.is_of_account());
+        let accounts: Vec<_> = accounts.map(|known| &known.account).collect();
+        ndr::put_u32(out, accounts.len() as u32);
+        ndr::put_conformant_varying(out, self.max_ents, accounts.len());
+        for account in accounts {
+            ndr::put_varying_string(out, account, MAX_ACCOUNT_NAME + 1);
+            ndr::put_gap(out);
+        }
     }
+}
+
+/// Reads the names of the accounts that entries belong to.
+fn name_accounts<'a>(
+    i: Input<'a>,
+    max_ents: u32,
+    entries: &mut [KnownEntry<'a>],
+) -> Result<(), DecodeError> {
+    let count = entries.iter().filter(|known| known.is_of_account()).count() as u64;
+    let (at, stated) = ndr::u32("num_accounts")(i)?;
+    ndr::agree(i, "num_accounts", stated.into(), count)?;
+    let (mut i, maximum) = ndr::conformant_varying_of("accounts", count)(at)?;
+    ndr::agree(at, "accounts", maximum.into(), max_ents.into())?;
+    for known in entries.iter_mut().filter(|known| known.is_of_account()) {
+        let (rest, name) = ndr::varying_string("account", MAX_ACCOUNT_NAME + 1)(i)?;
+        let (rest, ()) = ndr::gap("account")(rest)?;
+        known.account = name.into();
+        i = rest;
+    }
+    Ok(())
 }
 
 /// Reads the facts of `count` entries.
@@ -480,13 +530,15 @@ mod tests {
             entries: vec![KnownEntry {
                 entry: entry(),
                 facts: facts(),
+                account: Cow::default(),
             }],
             status: EptStatus::OK,
         };
         // next; num_ents, max_count, offset, actual_count; object, referent,
         // offset, count, annotation, pad; max_count, tower_length, tower, pad;
         // max_count, offset, actual_count; number, age, lease, owner, uid,
-        // address, life, pid, left, state, reason, age, failures; status
+        // address, life, pid, left, state, reason, age, failures; status;
+        // num_accounts, max_count, offset, actual_count
         let facts = format!(
             "0700000000000000 ffffffffffffffff 0c8e44004bbc0f4dbbc194b170674b58
              02000000 e8030000 {NIL} 03000000 00000000 204e0000
@@ -496,7 +548,8 @@ mod tests {
         let octets = hex(&format!(
             "0700000000000000 01000000 f4010000 00000000 01000000
              {NIL} 01000000 00000000 02000000 6100 0000 4b000000 4b000000 {TOWER} 00
-             f4010000 00000000 01000000 {facts} 00000000"
+             f4010000 00000000 01000000 {facts} 00000000
+             00000000 f4010000 00000000 00000000"
         ));
         let read = EntriesResponse::decode(Input::new(&octets, Little));
         assert_eq!(read, Ok(value.clone()));
@@ -507,10 +560,50 @@ mod tests {
              {NIL} 0100000000000000 0000000000000000 0200000000000000 6100 000000000000
              4b00000000000000 4b000000 {TOWER} 00
              f401000000000000 0000000000000000 0100000000000000
-             {facts} 00000000 00000000"
+             {facts} 00000000 00000000 00000000
+             f401000000000000 0000000000000000 0000000000000000"
         ));
         assert_eq!(EntriesResponse::decode(stub64(&octets)), Ok(value.clone()));
         assert_eq!(encoded64(|out| value.encode(out)), octets);
+    }
+
+    #[test]
+    fn names_of_accounts_stand_behind_all_that_was_told_before() {
+        let owned = |owner, account: &'static [u8]| KnownEntry {
+            entry: entry(),
+            facts: Facts { owner, ..facts() },
+            account: account.into(),
+        };
+        let address = "192.0.2.7".parse().ok();
+        let alice = owned(Owner::account(address), b"alice");
+        let bob = owned(Owner::account(None), b"bob@lab.example");
+        let value = EntriesResponse {
+            next: 0,
+            max_ents: 500,
+            entries: vec![alice, owned(Owner::user(1000), b""), bob],
+            status: EptStatus::OK,
+        };
+        assert_eq!(value.entries[0].facts.owner.address(), address.unwrap());
+        // status; num_accounts, max_count, offset, actual_count; offset, count,
+        // name of each
+        let behind = "00000000 02000000 f4010000 00000000 02000000
+             00000000 06000000 616c69636500 0000
+             00000000 10000000 626f62406c61622e6578616d706c6500";
+        let octets = encoded(Little, |out| value.encode(out));
+        assert!(octets.ends_with(&hex(behind)), "{octets:02x?}");
+        let read = |octets: &[u8]| EntriesResponse::decode(Input::new(octets, Little)).is_ok();
+        assert!(read(&octets));
+        let wide = encoded64(|out| value.encode(out));
+        assert_eq!(EntriesResponse::decode(stub64(&wide)), Ok(value));
+        // Two accounts, and one name.
+        let mut one = octets.clone();
+        let count = octets.len() - hex(behind).len() + 4;
+        one[count] = 1;
+        assert!(!read(&one));
+        // A name of 257 octets.
+        let mut long = octets;
+        long[count + 20..count + 22].copy_from_slice(&[1, 1]);
+        assert!(!read(&long));
     }
 
     #[test]
