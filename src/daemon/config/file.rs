@@ -9,6 +9,7 @@ use super::value::{Count, Mode, Period, Who};
 use crate::daemon::log::{LogFormat, LogLevel};
 use crate::server::Limits;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use toml::Spanned;
 
 /// A text and where it stands.
@@ -52,6 +53,8 @@ pub struct File {
     pub limits: LimitsTable,
     /// How servers are asked whether they are there.
     pub probe: ProbeTable,
+    /// Who can prove to be somebody, and who has to.
+    pub security: SecurityTable,
     /// Who may register what.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub register: Vec<RegisterTable>,
@@ -228,6 +231,45 @@ impl From<ProbeTable> for ProbeSettings {
     }
 }
 
+/// `[security]`; what each is for is told in `SecuritySettings`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct SecurityTable {
+    /// The accounts file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<Text>,
+    /// The NetBIOS name of the domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Text>,
+    /// Its DNS name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_domain: Option<Text>,
+    /// The NetBIOS name of the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Text>,
+    /// Its DNS name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_host: Option<Text>,
+    /// The keys of a Kerberos realm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keytab: Option<Text>,
+    /// Whether one may log on as nobody.
+    pub anonymous: bool,
+    /// Whether NTLM may be of version 1.
+    pub ntlm_v1: bool,
+    /// Whether it may be LM.
+    pub lm: bool,
+    /// Who has to prove something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require: Option<Text>,
+    /// At which level at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<Text>,
+    /// Accounts and principals by a name for all of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, Spanned<Vec<Text>>>,
+}
+
 /// One `[[register]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -244,6 +286,15 @@ pub struct RegisterTable {
     /// Addresses of callers over TCP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub networks: Option<Spanned<Vec<Text>>>,
+    /// Whether callers have to prove to be an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<Spanned<bool>>,
+    /// Accounts and principals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<Spanned<Vec<Text>>>,
+    /// Names for several of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_groups: Option<Spanned<Vec<Text>>>,
     /// How entries end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub life: Option<Text>,
@@ -258,7 +309,19 @@ pub struct RegisterTable {
 impl RegisterTable {
     /// Whether it says of no caller that it is meant.
     pub fn names_nobody(&self) -> bool {
-        self.users.is_none() && self.groups.is_none() && self.networks.is_none()
+        let on_this_host = self.users.is_some() || self.groups.is_some();
+        !on_this_host && self.networks.is_none() && !self.names_accounts() && !self.authenticates()
+    }
+
+    /// Whether it is for some accounts only.
+    pub fn names_accounts(&self) -> bool {
+        self.accounts.is_some() || self.account_groups.is_some()
+    }
+
+    /// Whether it says itself that callers have to prove to be an account.
+    fn authenticates(&self) -> bool {
+        let said = self.authenticated.as_ref();
+        said.is_some_and(|authenticated| *authenticated.get_ref())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration, and where.
 
 use super::listener::ListenerError;
+use super::security::NameFault;
 use crate::registry::{Network, RegistryError};
 use crate::wire::SyntaxId;
 use crate::wire::binding::BindingError;
@@ -177,7 +178,9 @@ pub enum Problem {
     #[error("a rule is written as a table under [[register]]")]
     NotRules,
     /// A rule that is for nobody.
-    #[error("names nobody: write `users`, `groups` or `networks`")]
+    #[error(
+        "names nobody: write `users`, `groups`, `networks`, `accounts`, `account_groups` or `authenticated = true`"
+    )]
     Nobody,
     /// A list that allows nothing.
     #[error("an empty list; leave the key out")]
@@ -244,6 +247,77 @@ pub enum Problem {
         "callers over the network have no process on this host; give `networks` a rule of their own"
     )]
     ProcessOfNetwork,
+    /// A process of accounts, which may call from anywhere.
+    #[error(
+        "accounts call over the network as well, and have no process on this host then; \
+         name `users` or `groups` too"
+    )]
+    ProcessOfAccounts,
+    /// Accounts that need not prove to be any.
+    #[error("a rule for accounts asks for authentication; leave the key out")]
+    UnprovedAccounts,
+    /// A name that no account can have.
+    #[error("`{name}` is no account: {fault}")]
+    Account {
+        /// The value, as far as it can be shown.
+        name: String,
+        /// What is wrong with it.
+        fault: NameFault,
+    },
+    /// A group that is not there.
+    #[error("there is no group `{0}` under [security.groups]; write it there")]
+    UnknownAccountGroup(String),
+    /// A group of nobody.
+    #[error("a group of nobody; leave it out")]
+    EmptyAccountGroup,
+    /// An account of which no proof can come.
+    #[error("nobody can prove to be `{name}`: there is no `{key}` under [security]")]
+    Unprovable {
+        /// The account or principal.
+        name: String,
+        /// What proofs would be checked by.
+        key: &'static str,
+    },
+    /// A rule for proofs of which none can come.
+    #[error(
+        "nobody can prove to be anybody: there is neither `accounts` nor `keytab` under [security]"
+    )]
+    NothingProved,
+    /// Proofs are asked for, and none can come.
+    #[error(
+        "nobody could be answered: there is neither `accounts` nor `keytab` to prove anything by"
+    )]
+    RequireUnproved,
+    /// Not a thing to require.
+    #[error("`{0}` cannot be required: write \"nothing\", \"lookups\" or \"everything\"")]
+    Require(String),
+    /// Not a level.
+    #[error("`{0}` is not a level: write \"connect\", \"integrity\" or \"privacy\"")]
+    Level(String),
+    /// A level of nothing.
+    #[error("`require` is \"nothing\": no level is asked for")]
+    LevelOfNothing,
+    /// LM without the version of NTLM that it belongs to.
+    #[error("LM is part of NTLM version 1; write `ntlm_v1 = true` as well, or leave both out")]
+    LmAlone,
+    /// NTLM's settings without accounts.
+    #[error("there is no `accounts` file whose accounts could log on so")]
+    NtlmUnused,
+    /// Not the name of a computer or a domain.
+    #[error("`{0}` is not a NetBIOS name: write 1 to 15 letters, digits and signs like -")]
+    NetbiosName(String),
+    /// Not a name of DNS.
+    #[error("`{0}` is not a DNS name: write up to 255 letters, digits, - and dots")]
+    DnsName(String),
+    /// No place for a file.
+    #[error("`{0}` is not the full path of a file")]
+    FullPath(String),
+    /// A keytab for a program that cannot read one.
+    #[cfg(not(feature = "kerberos"))]
+    #[error(
+        "this epmapperd was built without Kerberos; build it with `--features kerberos`, or leave the key out"
+    )]
+    NoKerberos,
     /// A probe that would run into the next.
     #[error("the timeout of {timeout} is longer than the interval of {interval}")]
     ProbeTimeout {

@@ -3,8 +3,8 @@
 //! A `Config` that exists is right: every listener can be bound, every endpoint
 //! makes entries that the registry takes. All that is wrong with a file is told
 //! at once, as far as its form allows, by file, line and key. Of this host only
-//! its users and groups are looked at, where rules and sockets name some; its
-//! addresses, files and the user to become are not.
+//! its name is looked at, and its users and groups where rules and sockets name
+//! some; its addresses, files and the user to become are not.
 
 mod endpoint;
 mod file;
@@ -12,13 +12,15 @@ mod listener;
 mod mistake;
 mod read;
 mod register;
+mod security;
 mod settings;
 mod value;
 
 pub use endpoint::Endpoint;
 pub use listener::{DEFAULT_LISTEN, ListenerError, listener};
 pub use mistake::{ConfigError, Mistake};
-pub use settings::ProbeSettings;
+pub use security::{NameFault, account_name};
+pub use settings::{ProbeSettings, Require, SecuritySettings};
 
 use super::args::Args;
 use super::log::{LogFormat, LogLevel};
@@ -28,7 +30,7 @@ use crate::service::Conversation;
 use crate::transport::unix::Access;
 use crate::wire::TransferSyntax;
 use crate::wire::binding::Binding;
-use file::{File, RegisterTable, Text};
+use file::{File, RegisterTable, SecurityTable, Text};
 use mistake::{Problem, Source};
 use read::{Reader, Span};
 use std::borrow::Cow;
@@ -81,6 +83,8 @@ pub struct Config {
     pub limits: Limits,
     /// How servers are asked whether they are there.
     pub probe: ProbeSettings,
+    /// Who can prove to be somebody, and who has to.
+    pub security: SecuritySettings,
     /// What is registered.
     pub endpoints: Vec<Endpoint>,
     /// What of the above has other words than its values.
@@ -240,6 +244,7 @@ impl Config {
             unreserved: self.written.unreserved.clone(),
             limits: self.limits.clone().into(),
             probe: self.probe.into(),
+            security: SecurityTable::from(&self.security),
             register: self.written.register.clone(),
             endpoint: endpoint.collect(),
         }
@@ -335,13 +340,17 @@ mod tests {
             _ => format!("{line}\n"),
         };
         let shown: String = text.lines().map(shown).collect();
-        let loaded = Config::parse(Path::new("docs/example.toml"), &shown).unwrap();
+        // Where it cannot be read, a keytab is a mistake.
+        let keytab = |line: &&str| cfg!(feature = "kerberos") || !line.starts_with("keytab = ");
+        let shown: Vec<_> = shown.lines().filter(keytab).collect();
+        let loaded = Config::parse(Path::new("docs/example.toml"), &shown.join("\n")).unwrap();
         assert_eq!(loaded.doubts, []);
-        assert_eq!(loaded.config.policy.rules.len(), 3);
-        assert_eq!(
-            parse(text).changed_keys(&loaded.config),
-            ["register", "socket_group", "unreserved", "user"]
-        );
+        assert_eq!(loaded.config.policy.rules.len(), 4);
+        let changed = parse(text).changed_keys(&loaded.config);
+        let security = |key: &&String| !key.starts_with("security.");
+        let others: Vec<_> = changed.iter().filter(security).collect();
+        assert_eq!(others, ["register", "socket_group", "unreserved", "user"]);
+        assert!(changed.len() >= others.len() + 6, "{changed:?}");
     }
 
     /// Every setting of registration, none as by default.
@@ -440,6 +449,7 @@ mod tests {
             text,
             "",
             REGISTRATION,
+            security::tests::SECURITY,
             "user = \"a\"\nconversation = \"dce\"\npreferred_transfer_syntax = \"ndr64\"\n[limits]\nbind_timeout = \"90s\"",
         ] {
             let config = parse(text);

@@ -5,7 +5,7 @@ use super::file::{File, LimitsTable, ProbeTable, Text};
 use super::listener::listener;
 use super::mistake::{Problem, line};
 use super::register::{Register, default_reserved, group_id};
-use super::settings::{DEFAULT_STATE, ProbeSettings};
+use super::settings::{DEFAULT_STATE, ProbeSettings, SecuritySettings};
 use super::value::{Period, Who};
 use super::{CONVERSATIONS, Config, NO_STATE, TRANSFER_SYNTAXES, Written, by_name};
 use crate::registry::{Entry, Policy};
@@ -56,13 +56,15 @@ impl<'t> Reader<'t> {
         let mut table = self.form(DeTable::parse(self.text), 0..0)?.into_inner();
         let limits = table.remove("limits");
         let probe = table.remove("probe");
+        let security = table.remove("security");
         let rules = table.remove("register");
         let endpoints = table.remove("endpoint");
         let file: File = self.keys(Spanned::new(0..0, DeValue::Table(table)));
         let limits = self.limits(limits);
         self.most_entries = limits.entries;
         let probe = self.probe(probe);
-        let rules = self.rules(rules);
+        let security = self.security(security);
+        let rules = self.rules(rules, &security);
         let endpoints = self.endpoints(endpoints);
         let reserved = file.reserved.unwrap_or_else(default_reserved);
         Some(Config {
@@ -80,6 +82,7 @@ impl<'t> Reader<'t> {
             },
             limits,
             probe,
+            security,
             endpoints,
             written: Written {
                 socket_group: file.socket_group,
@@ -176,9 +179,14 @@ impl<'t> Reader<'t> {
         written.and_then(|text| self.value(text, read))
     }
 
-    /// The rules that are right.
-    fn rules(&mut self, written: Option<Spanned<DeValue>>) -> Vec<Register> {
-        self.tables(written, Problem::NotRules, Self::register)
+    /// The rules that are right; they may name groups of accounts.
+    fn rules(
+        &mut self,
+        written: Option<Spanned<DeValue>>,
+        security: &SecuritySettings,
+    ) -> Vec<Register> {
+        let read = |reader: &mut Self, table, span| reader.register(table, span, security);
+        self.tables(written, Problem::NotRules, read)
     }
 
     /// The endpoints that are right.
@@ -259,7 +267,7 @@ impl<'t> Reader<'t> {
 
     /// A table in which every key may be left out; each is read by itself, so
     /// that a mistake in one hides no other.
-    fn keys<T: DeserializeOwned + Default>(&mut self, written: Spanned<DeValue>) -> T {
+    pub fn keys<T: DeserializeOwned + Default>(&mut self, written: Spanned<DeValue>) -> T {
         let span = written.span();
         let whole = match written.into_inner() {
             DeValue::Table(table) => {
@@ -296,12 +304,12 @@ impl<'t> Reader<'t> {
 }
 
 /// Whether a text is a path from the root, of a file as far as that can be seen.
-fn is_full_path(text: &str) -> bool {
+pub fn is_full_path(text: &str) -> bool {
     text.starts_with('/') && !text.ends_with('/') && !text.contains('\0')
 }
 
 /// Where the first of some keys of a table that is written has its value.
-fn place(table: Option<&Spanned<DeValue>>, keys: &[&str]) -> Option<Span> {
+pub fn place(table: Option<&Spanned<DeValue>>, keys: &[&str]) -> Option<Span> {
     let DeValue::Table(table) = table?.get_ref() else {
         return None;
     };
@@ -319,8 +327,9 @@ const BEGINNINGS: [(&str, &str); 6] = [
 ];
 
 /// How they end, and the same in the words of TOML.
-const ENDS: [(&str, &str); 2] = [
+const ENDS: [(&str, &str); 3] = [
     ("a sequence", "a list"),
+    ("a map", "a table"),
     ("a nonzero usize", "a whole number of at least 1"),
 ];
 

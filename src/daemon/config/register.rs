@@ -8,6 +8,7 @@ use super::endpoint::{number, uuid_of};
 use super::file::{RegisterTable, Text};
 use super::mistake::Problem;
 use super::read::{Reader, Span};
+use super::settings::SecuritySettings;
 use super::value::Who;
 use super::{by_name, written};
 use crate::registry::{LifeKind, Network, Rule};
@@ -26,7 +27,7 @@ const LIVES: [(&str, LifeKind); 2] = [
 ];
 
 /// A list of which the key may be left out.
-type List<T> = Option<Spanned<Vec<T>>>;
+pub type List<T> = Option<Spanned<Vec<T>>>;
 
 /// The groups that are reserved when nobody says.
 pub fn default_reserved() -> Vec<Text> {
@@ -61,7 +62,12 @@ impl Reader<'_> {
     }
 
     /// Reads one rule, whose header stands at `span`.
-    pub fn register(&mut self, table: RegisterTable, span: Span) -> Option<Register> {
+    pub fn register(
+        &mut self,
+        table: RegisterTable,
+        span: Span,
+        security: &SecuritySettings,
+    ) -> Option<Register> {
         if table.names_nobody() {
             self.mistake(span, Problem::Nobody);
         }
@@ -70,6 +76,7 @@ impl Reader<'_> {
         let groups = self.ids(&table.groups, group_id);
         let written = self.listed(&table.networks, Problem::EmptyList);
         let networks = self.all(written, network);
+        let (authenticated, accounts) = self.rule_accounts(&table, security);
         let life = self.life(&table)?;
         Some(Register {
             rule: Rule {
@@ -80,8 +87,8 @@ impl Reader<'_> {
                 life,
                 foreign_addresses: table.foreign_addresses,
                 exclusive: table.exclusive,
-                authenticated: false,
-                accounts: Vec::new(),
+                authenticated,
+                accounts,
             },
             table: RegisterTable {
                 life: Some(written_life(life)),
@@ -104,8 +111,11 @@ impl Reader<'_> {
             return Some(LifeKind::default());
         };
         let read = self.value(text, life)?;
+        let is_local = table.users.is_some() || table.groups.is_some();
         if read == LifeKind::Process && table.networks.is_some() {
             self.mistake(text.span(), Problem::ProcessOfNetwork);
+        } else if read == LifeKind::Process && !is_local && !table.names_nobody() {
+            self.mistake(text.span(), Problem::ProcessOfAccounts);
         }
         Some(read)
     }
@@ -134,7 +144,7 @@ impl Reader<'_> {
 
     /// What a list has; one that is empty would allow nobody anything, which
     /// is no rule.
-    fn listed<'l, T>(&mut self, list: &'l List<T>, problem: Problem) -> &'l [T] {
+    pub fn listed<'l, T>(&mut self, list: &'l List<T>, problem: Problem) -> &'l [T] {
         let Some(list) = list else {
             return &[];
         };
@@ -284,7 +294,7 @@ mod tests {
         for (rule, told) in [
             (
                 "interfaces = [\"samr\"]",
-                "1: register: names nobody: write `users`, `groups` or `networks`",
+                "1: register: names nobody: write `users`, `groups`, `networks`, `accounts`, `account_groups` or `authenticated = true`",
             ),
             (
                 "users = [0]\ninterfaces = []",
@@ -356,7 +366,7 @@ mod tests {
             ),
             (
                 "users = [0]\nuser = [1]",
-                "3: register.user: unknown key `user`, expected one of `interfaces`, `users`, `groups`, `networks`, `life`, `foreign_addresses`, `exclusive`",
+                "3: register.user: unknown key `user`, expected one of `interfaces`, `users`, `groups`, `networks`, `authenticated`, `accounts`, `account_groups`, `life`, `foreign_addresses`, `exclusive`",
             ),
         ] {
             assert_eq!(mistakes(&format!("[[register]]\n{rule}")), [told]);
