@@ -1,9 +1,10 @@
 //! The command line of `epmapperd`.
 
+use super::accounts::command::AccountCommand;
 use super::config::{self, ListenerError};
 use super::log::{LogFormat, LogLevel};
 use crate::wire::binding::Binding;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -13,8 +14,12 @@ use std::path::PathBuf;
 /// local socket /run/epmapper/EPMAPPER, and knows only itself. SIGHUP reads the configuration's endpoints again; SIGTERM and
 /// SIGINT end the daemon.
 #[derive(Debug, Default, Parser)]
-#[command(name = "epmapperd", version)]
+#[command(name = "epmapperd", version, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// What to do in place of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Configuration file, in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -46,6 +51,14 @@ pub struct Args {
     /// Print the man page and exit
     #[arg(long, hide = true, exclusive = true)]
     pub man: bool,
+}
+
+/// What the program does besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write the file of accounts that clients log on as
+    #[command(subcommand)]
+    Account(AccountCommand),
 }
 
 impl Args {

@@ -18,7 +18,9 @@ mod value;
 
 pub use endpoint::Endpoint;
 pub use listener::{DEFAULT_LISTEN, ListenerError, listener};
+pub(super) use mistake::line;
 pub use mistake::{ConfigError, Mistake};
+pub(super) use security::folded;
 pub use security::{NameFault, account_name};
 pub use settings::{ProbeSettings, Require, SecuritySettings};
 
