@@ -14,7 +14,12 @@ use std::path::PathBuf;
 /// local socket /run/epmapper/EPMAPPER, and knows only itself. SIGHUP reads the configuration's endpoints again; SIGTERM and
 /// SIGINT end the daemon.
 #[derive(Debug, Default, Parser)]
-#[command(name = "epmapperd", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "epmapperd",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 pub struct Args {
     /// What to do in place of serving
     #[command(subcommand)]
@@ -48,9 +53,9 @@ pub struct Args {
     #[arg(long, value_name = "SHELL", hide = true, exclusive = true)]
     pub completions: Option<clap_complete::Shell>,
 
-    /// Print the man page and exit
-    #[arg(long, hide = true, exclusive = true)]
-    pub man: bool,
+    /// Print a man page and exit: epmapperd, or one of a command
+    #[arg(long, value_name = "PAGE", hide = true, exclusive = true, num_args = 0..=1, default_missing_value = "epmapperd", value_parser = page)]
+    pub man: Option<clap::Command>,
 }
 
 /// What the program does besides serving.
@@ -71,11 +76,29 @@ impl Args {
         let mut out = Vec::new();
         if let Some(shell) = self.completions {
             clap_complete::generate(shell, &mut command, "epmapperd", &mut out);
-        } else if self.man {
-            clap_mangen::Man::new(command).render(&mut out)?;
+        } else if let Some(page) = &self.man {
+            clap_mangen::Man::new(page.clone()).render(&mut out)?;
         }
         Ok(Some(out).filter(|out| !out.is_empty()))
     }
+}
+
+/// The command that a man page is of: `epmapperd-account-add` and the like.
+fn page(name: &str) -> Result<clap::Command, String> {
+    let mut all = Args::command();
+    all.build();
+    let mut left = vec![&all];
+    let mut names = Vec::new();
+    while let Some(command) = left.pop() {
+        let own = command.get_display_name().unwrap_or(command.get_name());
+        if own == name {
+            return Ok(command.clone());
+        }
+        names.push(own);
+        left.extend(command.get_subcommands());
+    }
+    names.sort_unstable();
+    Err(format!("the pages are {}", names.join(", ")))
 }
 
 /// A binding to listen on, by the same rules as in the configuration.
@@ -120,6 +143,57 @@ mod tests {
                 .to_string()
                 .contains("ncadg_ip_udp")
         );
+    }
+
+    #[test]
+    fn each_command_has_a_man_page() {
+        for page in [
+            "epmapperd-account",
+            "epmapperd-account-add",
+            "epmapperd-account-list",
+        ] {
+            let args = Args::try_parse_from(["epmapperd", "--man", page]).unwrap();
+            let text = String::from_utf8(args.document().unwrap().unwrap()).unwrap();
+            assert!(text.contains(&format!(".TH {page} 1")), "{text}");
+        }
+        let error = Args::try_parse_from(["epmapperd", "--man", "epm"]).unwrap_err();
+        let told = "the pages are epmapperd, epmapperd-account, epmapperd-account-add, ";
+        assert!(error.to_string().contains(told), "{error}");
+    }
+
+    #[test]
+    fn a_command_goes_with_no_option_of_the_daemon() {
+        for wrong in [
+            ["epmapperd", "--check-config", "account", "list"].as_slice(),
+            &["epmapperd", "account"],
+            &["epmapperd", "account", "add", "a", "b", "--file", "f"],
+            &[
+                "epmapperd",
+                "account",
+                "add",
+                "a",
+                "--file",
+                "f",
+                "--config",
+                "c",
+            ],
+            &[
+                "epmapperd",
+                "account",
+                "add",
+                "a",
+                "--file",
+                "f",
+                "--stdin",
+                "--password-file",
+                "p",
+            ],
+            &["epmapperd", "account", "add", "a@B", "--file", "f"],
+            &["epmapperd", "account", "remove", "a"],
+            &["epmapperd", "account", "list"],
+        ] {
+            assert!(Args::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]
