@@ -20,6 +20,7 @@ mod write;
 pub use guard::Unfit;
 
 use super::config::{Mistake, folded};
+use crate::registry::Rule;
 use crate::security::{Account, Accounts, NtHash, Password};
 use nix::unistd::Uid;
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use tracing::{error, info};
 
 /// Octets of the file, at most; some 60,000 accounts.
 pub const MOST_OCTETS: usize = 4 << 20;
@@ -143,6 +145,15 @@ impl AccountFile {
             .map(|(_, account)| &*account.name)
             .collect()
     }
+
+    /// The accounts that rules name and this file does not have; principals of
+    /// Kerberos are none.
+    pub fn unknown<'r>(&self, rules: &'r [Rule]) -> Vec<&'r str> {
+        let named = rules.iter().flat_map(|rule| &rule.accounts);
+        let named = named.map(|name| &**name);
+        let unknown = named.filter(|name| !name.contains('@') && self.find(name).is_none());
+        unknown.collect()
+    }
 }
 
 impl Accounts for AccountFile {
@@ -189,6 +200,18 @@ impl LiveAccounts {
         Ok(count)
     }
 
+    /// The same, told in the log.
+    pub fn read_again(&self) {
+        let file = self.path.display();
+        match self.reload() {
+            Ok(accounts) => info!(%file, accounts, "accounts read again"),
+            Err(error) => {
+                tell(&error);
+                error!(%file, "accounts not taken; they stay as they were");
+            }
+        }
+    }
+
     /// What was last read.
     pub fn current(&self) -> Arc<AccountFile> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
@@ -210,6 +233,29 @@ impl Accounts for LiveAccounts {
 impl fmt::Debug for LiveAccounts {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "LiveAccounts({})", self.path.display())
+    }
+}
+
+/// Logs why accounts are not taken, one event for each mistake.
+fn tell(error: &AccountsError) {
+    match error {
+        AccountsError::Mistaken { told } => {
+            for Mistake {
+                path,
+                line,
+                key,
+                problem,
+            } in told
+            {
+                error!(file = %path.display(), line, key, "{problem}");
+            }
+        }
+        AccountsError::Unreadable { cause, .. }
+            if cause.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            error!("{error}; make it the daemon's user's own, or start the daemon again");
+        }
+        _ => error!("{error}"),
     }
 }
 
@@ -494,6 +540,21 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(live.reload().is_err());
         assert_eq!(live.current().len(), 2);
+    }
+
+    #[test]
+    fn accounts_that_only_rules_know_are_told() {
+        let file = parse("[accounts]\nAlice.password = 'x'").unwrap();
+        let rule = |names: &[&str]| Rule {
+            accounts: names.iter().map(|name| (*name).into()).collect(),
+            ..Rule::default()
+        };
+        let rules = [
+            rule(&["alice", "bob"]),
+            rule(&[]),
+            rule(&["carol@LAB", "dave"]),
+        ];
+        assert_eq!(file.unknown(&rules), ["bob", "dave"]);
     }
 
     #[test]
