@@ -392,7 +392,7 @@ fn a_name_that_no_account_can_have_is_a_wrong_command_line() {
     for (name, told) in [
         ("alice@LAB", "a Kerberos principal's"),
         ("LAB\\alice", "without its domain"),
-        ("", "from 1 to 256 characters"),
+        ("", "from 1 to 255 octets"),
     ] {
         let output = add(name, &path);
         assert_eq!(output.status.code(), Some(2), "{name}");

@@ -408,7 +408,7 @@ mod tests {
             ),
             (
                 "[accounts]\n\"\".password = 'hunter2'",
-                "2: accounts: a name has from 1 to 256",
+                "2: accounts: a name has from 1 to 255",
             ),
             (
                 "[accounts]\n\"a\\n\".password = 'hunter2'",

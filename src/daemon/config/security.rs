@@ -47,14 +47,15 @@ const DNS_LENGTH: usize = 255;
 /// The host's name where the system has none that can be said.
 const NO_HOST: &str = "localhost";
 
-/// Characters of an account's name, at most.
-const NAME_LENGTH: usize = 256;
+/// Octets of an account's name, at most, in either case; what it registers is
+/// kept with its name.
+const NAME_LENGTH: usize = 255;
 
 /// Why no account has such a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameFault {
     /// No character, or too many.
-    #[error("a name has from 1 to {NAME_LENGTH} characters")]
+    #[error("a name has from 1 to {NAME_LENGTH} octets")]
     Length,
     /// Spaces at an end, or characters that are none.
     #[error("a name has neither control characters nor spaces at its ends")]
@@ -72,7 +73,7 @@ pub enum NameFault {
 /// # Errors
 /// All but `Realm`.
 pub fn principal_name(name: &str) -> Result<(), NameFault> {
-    if name.is_empty() || name.chars().count() > NAME_LENGTH {
+    if name.is_empty() || name.len().max(folded(name).len()) > NAME_LENGTH {
         return Err(NameFault::Length);
     }
     if name.trim() != name || name.chars().any(char::is_control) {
@@ -100,8 +101,11 @@ pub fn account_name(name: &str) -> Result<(), NameFault> {
 }
 
 /// A name as it is compared with others: without case.
+///
+/// Letter by letter, whatever stands beside it: what rules and owners take for
+/// one name is one here.
 pub fn folded(name: &str) -> String {
-    name.to_lowercase()
+    name.chars().flat_map(char::to_lowercase).collect()
 }
 
 impl Reader<'_> {
@@ -528,7 +532,7 @@ pub(super) mod tests {
             ),
             (
                 "[security.groups]\na = [\"b\",\n\"\"]",
-                "3: security.groups.a: `` is no account: a name has from 1 to 256 characters",
+                "3: security.groups.a: `` is no account: a name has from 1 to 255 octets",
             ),
             (
                 "[security.groups]\na = [\"LAB\\\\b\"]",
@@ -632,6 +636,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn names_are_the_same_letter_by_letter() {
+        for same in [["MUELLER", "mueller"], ["\u{3a3}\u{3a3}", "\u{3c3}\u{3c3}"]] {
+            assert_eq!(folded(same[0]), folded(same[1]));
+        }
+        assert_ne!(folded("stra\u{df}e"), folded("strasse"));
+    }
+
+    #[test]
     fn accounts_and_principals_are_never_taken_for_each_other() {
         for (name, account, principal) in [
             ("alice", Ok(()), Ok(())),
@@ -656,7 +668,7 @@ pub(super) mod tests {
             assert_eq!(account_name(name), account, "{name}");
             assert_eq!(principal_name(name), principal, "{name}");
         }
-        let longest = "\u{e9}".repeat(NAME_LENGTH);
+        let longest = format!("a{}", "\u{e9}".repeat(NAME_LENGTH / 2));
         assert_eq!(account_name(&longest), Ok(()));
         assert_eq!(account_name(&format!("{longest}a")), Err(NameFault::Length));
     }
