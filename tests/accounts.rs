@@ -93,6 +93,7 @@ impl World {
             dialled: None,
             handles: &mut Default::default(),
             fresh: &Uuid::new_v4,
+            trust: epmapper::service::Trust::Nobody,
             registrant: &|| by.clone(),
         });
         if let Some(store) = store {

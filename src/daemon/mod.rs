@@ -14,6 +14,7 @@ pub mod log;
 pub mod privilege;
 pub mod probe;
 pub mod process;
+pub mod providers;
 pub mod run;
 pub mod store;
 

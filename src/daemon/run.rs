@@ -1,5 +1,6 @@
 //! From the start to the end of the daemon.
 
+use super::accounts::{AccountsError, LiveAccounts};
 use super::addresses::Addresses;
 use super::args::{self, Args};
 use super::config::{Config, ConfigError, DEFAULT_LISTEN, Loaded, Mistake, listener};
@@ -8,6 +9,7 @@ use super::lives::Lives;
 use super::log;
 use super::privilege::{Account, PrivilegeError};
 use super::process;
+use super::providers::{access, providers};
 use super::store::{Restored, StoreError};
 use crate::registry::{self, Entry, Owner, Process, RegistryError, TableLimits};
 use crate::server::{self, Mapper, MapperSettings, Server};
@@ -18,6 +20,7 @@ use crate::wire::tower::{ProtocolSequence, TowerBuf};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -51,6 +54,9 @@ pub enum StartError {
     /// The user to become.
     #[error(transparent)]
     Privilege(#[from] PrivilegeError),
+    /// Who may log on.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -103,13 +109,17 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
     let bind = |binding: &Binding| Listener::bind(binding, config.socket);
     let (listeners, missing) = listen(&config.listen, bind)?;
     let descriptors = raise_descriptors();
+    // Before the change of user as well: the file may be root's alone.
+    let user = account.as_ref().map(|account| account.ids().0);
+    let open = |path: &PathBuf| LiveAccounts::open(path, user).map(Arc::new);
+    let accounts = config.security.accounts.as_ref().map(open).transpose()?;
     if let Some(account) = &account {
         keep::make_folder(config.state.as_deref(), account);
         account.assume()?;
     }
     log::init(config.log_format, config.log_level);
     let (state, restored) = State::open(config.state.as_deref())?;
-    let (daemon, processes) = Daemon::new(args, config, &listeners, &state, restored)?;
+    let (daemon, processes) = Daemon::new(args, config, accounts, &listeners, &state, restored)?;
     let daemon = Arc::new(daemon);
 
     // One thread serves: stealing work from each other costs more than it brings
@@ -125,6 +135,7 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
         }
         doubts.iter().for_each(warn_of);
         missing.iter().for_each(|missing| warn!("{missing}"));
+        daemon.warn_of_unknown_accounts();
         daemon.warn_of_descriptors(descriptors);
         warn_of_hidden_processes();
         let writer = Writer::start(&daemon.mapper, state)?;
@@ -213,6 +224,7 @@ fn mapper_settings(config: &Config) -> MapperSettings {
             octets: limits.entry_octets,
         },
         policy: config.policy.clone(),
+        access: access(&config.security),
         changes_per_second: limits.changes_per_second,
         refusals_per_second: limits.refusals_per_second,
         is_here: Box::new(move |address| addresses.is_here(address)),
@@ -340,6 +352,8 @@ struct Daemon {
     mapper: Arc<Mapper>,
     /// The connections.
     server: Arc<Server>,
+    /// Who may log on.
+    accounts: Option<Arc<LiveAccounts>>,
 }
 
 impl Daemon {
@@ -347,6 +361,7 @@ impl Daemon {
     fn new(
         args: Args,
         config: Config,
+        accounts: Option<Arc<LiveAccounts>>,
         listeners: &[Listener],
         state: &State,
         restored: Option<Restored>,
@@ -367,12 +382,14 @@ impl Daemon {
         mapper.replace_owned(Owner::Configuration, config.entries())?;
         let limits = config.limits.clone();
         let (interfaces, local) = (mapper.interfaces(), mapper.local_interfaces());
-        let server = Server::new(interfaces, local, Vec::new(), limits, mapper.statistics());
+        let providers = providers(&config.security, accounts.clone());
+        let server = Server::new(interfaces, local, providers, limits, mapper.statistics());
         let daemon = Daemon {
             args,
             config,
             mapper,
             server,
+            accounts,
         };
         Ok((daemon, processes))
     }
@@ -455,8 +472,12 @@ impl Daemon {
         spawn_blocking(move || daemon.reload())
     }
 
-    /// Reads the configuration's endpoints again, and nothing else of it.
+    /// Reads the accounts and the configuration's endpoints again, and nothing
+    /// else of it.
     fn reload(&self) {
+        if let Some(accounts) = &self.accounts {
+            accounts.read_again();
+        }
         let Some(path) = &self.args.config else {
             warn!("there is no configuration file to read again");
             return;
@@ -488,6 +509,17 @@ impl Daemon {
                 "endpoints read again"
             ),
             Err(error) => error!("configuration not taken: {error}; everything stays as it was"),
+        }
+    }
+
+    /// Warns of accounts that rules speak of and nobody has.
+    fn warn_of_unknown_accounts(&self) {
+        let Some(accounts) = &self.accounts else {
+            return;
+        };
+        for name in accounts.current().unknown(&self.config.policy.rules) {
+            let file = accounts.path().display();
+            warn!(%file, account = name, "a rule speaks of an account that the accounts file has not");
         }
     }
 

@@ -258,15 +258,11 @@ impl Interface for Ept {
     }
 
     fn call(&self, call: Call<'_>) -> Outcome {
-        let is_change = registration::is_change(call.opnum);
-        let kind = match is_change {
-            true => Required::Everything,
-            false => Required::Lookups,
-        };
+        let kind = Required::of_ept(call.opnum);
         if let Err(refusal) = self.0.settings.access.check(kind, call.trust) {
             return refusal.into();
         }
-        if is_change {
+        if registration::is_change(call.opnum) {
             return self.0.change(call);
         }
         let conversation = self.0.settings.conversation;
@@ -290,7 +286,7 @@ impl Interface for Mgmt {
 
     fn call(&self, call: Call<'_>) -> Outcome {
         let access = self.0.settings.access;
-        if let Err(refusal) = access.check(Required::Everything, call.trust) {
+        if let Err(refusal) = access.check(Required::of_mgmt(call.opnum), call.trust) {
             return refusal.into();
         }
         let view = mgmt::View {

@@ -4,6 +4,7 @@
 use super::interface::Reply;
 use crate::wire::FaultStatus;
 use crate::wire::pdu::AuthLevel;
+use crate::wire::{ept, mgmt};
 
 /// How far a caller's word is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +23,29 @@ pub enum Required {
     /// Nothing. What changes the map has rules of its own.
     #[default]
     Nothing,
-    /// What tells of entries.
+    /// What lists what there is: ept_lookup, and the interfaces that mgmt tells.
+    /// Who knows an interface may still map it.
     Lookups,
     /// Every operation of every interface.
     Everything,
+}
+
+impl Required {
+    /// From when on an operation of the endpoint mapper needs authentication.
+    pub fn of_ept(opnum: u16) -> Required {
+        match opnum {
+            ept::LOOKUP => Required::Lookups,
+            _ => Required::Everything,
+        }
+    }
+
+    /// The same of remote management.
+    pub fn of_mgmt(opnum: u16) -> Required {
+        match opnum {
+            mgmt::INQ_IF_IDS => Required::Lookups,
+            _ => Required::Everything,
+        }
+    }
 }
 
 /// Which callers are answered at all; those of this host always are.
@@ -48,8 +68,8 @@ impl Default for Access {
 }
 
 impl Access {
-    /// Refuses a call of an operation of this kind, unless the caller may make
-    /// it.
+    /// Refuses a call of an operation that needs authentication from `kind` on,
+    /// unless the caller may make it.
     ///
     /// # Errors
     /// The fault that it gets: access denied, and the connection goes on.

@@ -35,7 +35,7 @@ const LEVELS: [(&str, AuthLevel); 3] = [
 /// with once they authenticate.
 ///
 /// # Source
-/// Windows clients in testdata's captures: NTLM with integrity for ept_map.
+/// Windows' own clients on the wire: NTLM with integrity for ept_map.
 const DEFAULT_LEVEL: AuthLevel = AuthLevel::INTEGRITY;
 
 /// Characters of a NetBIOS name, at most.
