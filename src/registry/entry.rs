@@ -195,7 +195,12 @@ impl Entry {
 
     /// The same with another owner.
     pub fn owned(self, owner: Owner) -> Entry {
-        Entry { owner, ..self }
+        let origin = None;
+        Entry {
+            owner,
+            origin,
+            ..self
+        }
     }
 
     /// What makes two registrations one: object and tower, octet for octet.

@@ -34,10 +34,6 @@ pub enum Owner {
 impl Owner {
     /// Whoever may do everything with what others registered.
     pub const ROOT: Owner = Owner::User(0);
-    /// Before all others in their order.
-    pub(super) const FIRST: Owner = Owner::Mapper;
-    /// Behind all others.
-    pub(super) const LAST: Owner = Owner::Host(IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)));
 
     /// Whether it came by a call, not from the mapper's own side.
     pub fn is_registrant(&self) -> bool {
@@ -575,21 +571,6 @@ mod tests {
     fn an_account_called_root_is_not_root() {
         let root = signed(at("127.0.0.1"), "root");
         assert!(!policy(&[]).may_register(&root));
-    }
-
-    #[test]
-    fn all_owners_lie_between_the_first_and_the_last() {
-        let far = |address: u128| Owner::Host(Ipv6Addr::from_bits(address).into());
-        let account = AccountName::new("\u{10ffff}").unwrap();
-        for owner in [
-            Owner::Configuration,
-            Owner::User(u32::MAX),
-            Owner::Account(account),
-            Owner::Host(Ipv4Addr::BROADCAST.into()),
-            far(u128::MAX - 1),
-        ] {
-            assert!(Owner::FIRST < owner && owner < Owner::LAST, "{owner}");
-        }
     }
 
     #[test]

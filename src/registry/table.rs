@@ -10,7 +10,7 @@ use super::entry::{Entry, RegistryError};
 use super::inquiry::{Inquiry, MapQuery};
 use super::owner::Owner;
 use bytes::Bytes;
-use index::Candidates;
+use index::{Candidates, Owners};
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::ops::RangeBounds;
@@ -31,8 +31,8 @@ pub struct Table {
     identities: BTreeMap<(Uuid, Bytes), EntryId>,
     /// Every entry by its endpoint, to know the first of each.
     endpoints: BTreeSet<((Uuid, Bytes), EntryId)>,
-    /// How many entries each registrant has.
-    owners: BTreeMap<Owner, usize>,
+    /// Who has entries.
+    owners: Owners,
     /// How many entries of registrants each interface has.
     interfaces: BTreeMap<Uuid, usize>,
     /// Steps of refused changes that were taken back.
@@ -82,7 +82,7 @@ impl Table {
             index: BTreeSet::new(),
             identities: BTreeMap::new(),
             endpoints: BTreeSet::new(),
-            owners: BTreeMap::new(),
+            owners: Owners::default(),
             interfaces: BTreeMap::new(),
             in_vain: 0,
         }
@@ -201,7 +201,9 @@ impl Table {
             there.is_none_or(|there| there.owner().is_registrant())
         };
         let new = identities.iter().filter(is_new).count();
-        let own = self.len() - self.owners.values().sum::<usize>();
+        let own_side = [Owner::Mapper, Owner::Configuration];
+        let own = own_side.map(|owner| self.owners.count(&owner));
+        let own: usize = own.into_iter().sum();
         let unwanted: Vec<_> = self
             .iter()
             .filter(|(_, entry)| *entry.owner() == owner && !identities.contains(&entry.identity()))
@@ -284,10 +286,7 @@ impl Table {
 
     /// The entries under a key of the index, behind `after`.
     fn candidates(&self, key: Key, after: EntryId) -> Candidates<'_> {
-        self.indexed((
-            Excluded((key.clone(), after)),
-            Included((key, EntryId::END)),
-        ))
+        self.indexed((Excluded((key, after)), Included((key, EntryId::END))))
     }
 
     /// The entries under the keys from `first` to `last`, key by key.
@@ -305,7 +304,8 @@ impl Table {
 
     /// Enters `entry` into every index.
     fn link(&mut self, id: EntryId, entry: &Entry) {
-        for key in Key::of(entry) {
+        let owner = self.owners.enter(entry.owner());
+        for key in Key::of(entry, owner) {
             self.index.insert((key, id));
         }
         let endpoint = entry.endpoint();
@@ -318,7 +318,6 @@ impl Table {
         self.endpoints.insert((endpoint, id));
         self.identities.insert(entry.identity(), id);
         if entry.owner().is_registrant() {
-            *self.owners.entry(entry.owner().clone()).or_default() += 1;
             *self.interfaces.entry(entry.interface().uuid).or_default() += 1;
         }
     }
@@ -326,7 +325,9 @@ impl Table {
     /// Takes `entry` out of every index; the next one at its endpoint, if
     /// there is one, becomes the first.
     fn unlink(&mut self, id: EntryId, entry: &Entry) {
-        for key in Key::of(entry) {
+        // It was entered when the entry was linked.
+        let owner = self.owners.leave(entry.owner()).unwrap_or_default();
+        for key in Key::of(entry, owner) {
             self.index.remove(&(key, id));
         }
         let endpoint = (entry.endpoint(), id);
@@ -338,7 +339,6 @@ impl Table {
         }
         self.identities.remove(&entry.identity());
         if entry.owner().is_registrant() {
-            count_down(&mut self.owners, entry.owner().clone());
             count_down(&mut self.interfaces, entry.interface().uuid);
         }
     }
@@ -752,12 +752,15 @@ mod tests {
     }
 
     /// No interface is exclusive.
+    /// In the place of an owner's number.
+    const NONE: index::OwnerNumber = index::OwnerNumber::FIRST;
+
     fn never(_: Uuid) -> bool {
         false
     }
 
     /// All that a table holds: its entries with their numbers, its indices, its
-    /// counts; the last number aside.
+    /// counts; the last numbers aside, and which one an owner has.
     fn all(table: &Table) -> impl PartialEq + std::fmt::Debug + use<> {
         let Table {
             entries,
@@ -768,6 +771,19 @@ mod tests {
             interfaces,
             ..
         } = table.clone();
+        let (of_number, owners) = owners.told();
+        let owned = |(key, id): (Key, EntryId)| {
+            let of = |number| of_number.get(&number).cloned();
+            match key {
+                Key::Owned(interface, number) => (Key::Owned(interface, NONE), of(number), id),
+                Key::Neighbour(digest, number) => (Key::Neighbour(digest, NONE), of(number), id),
+                Key::Place(digest, object, number) => {
+                    (Key::Place(digest, object, NONE), of(number), id)
+                }
+                key => (key, None, id),
+            }
+        };
+        let index: BTreeSet<_> = index.into_iter().map(owned).collect();
         (
             entries.into_iter().collect::<Vec<_>>(),
             (index, identities, endpoints),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, btree_map, btree_set};
 use uuid::Uuid;
 
 /// What the index finds entries by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::registry) enum Key {
     /// The interface's UUID.
     Interface(Uuid),
@@ -25,28 +25,28 @@ pub(in crate::registry) enum Key {
     /// The lease that keeps the entry.
     Lease(Uuid),
     /// The interface's UUID and the owner.
-    Owned(Uuid, Owner),
+    Owned(Uuid, OwnerNumber),
     /// The digest of its kin, and the interface's minor version.
     Version(u64, u16),
     /// The digest of its kin at the same address, and the owner.
-    Neighbour(u64, Owner),
+    Neighbour(u64, OwnerNumber),
     /// The digest of its place, the object, and the owner.
-    Place(u64, Uuid, Owner),
+    Place(u64, Uuid, OwnerNumber),
 }
 
 impl Key {
-    /// The keys that an entry has whatever else is in the table.
-    pub(super) fn of(entry: &Entry) -> impl Iterator<Item = Key> {
+    /// The keys that an entry of an owner has whatever else is in the table.
+    pub(super) fn of(entry: &Entry, owner: OwnerNumber) -> impl Iterator<Item = Key> {
         let (interface, object) = (entry.interface().uuid, entry.object());
-        let (owner, digests) = (entry.owner(), entry.digests());
+        let digests = entry.digests();
         let always = [
             Key::Interface(interface),
             Key::Object(object),
             Key::Both(interface, object),
-            Key::Owned(interface, owner.clone()),
+            Key::Owned(interface, owner),
             Key::Version(digests.kin, entry.interface().minor),
-            Key::Neighbour(digests.neighbours, owner.clone()),
-            Key::Place(digests.place, object, owner.clone()),
+            Key::Neighbour(digests.neighbours, owner),
+            Key::Place(digests.place, object, owner),
         ];
         let of_life = match entry.life() {
             Life::Process(process) => Some(Key::Process(process)),
@@ -59,6 +59,68 @@ impl Key {
     /// The key that the first entry of an endpoint has besides.
     pub(super) fn first(entry: &Entry) -> Key {
         Key::First(entry.object(), entry.shape(), entry.transfer_syntax().uuid)
+    }
+}
+
+/// What keys have in the place of an owner, whose name may be long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::registry) struct OwnerNumber(u64);
+
+impl OwnerNumber {
+    /// Before all others.
+    pub(super) const FIRST: OwnerNumber = OwnerNumber(0);
+    /// Behind all others.
+    pub(super) const LAST: OwnerNumber = OwnerNumber(u64::MAX);
+}
+
+/// Who has entries, and how many. An owner has its number as long as it has
+/// any, and no other has it then or later.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Owners {
+    last: u64,
+    owners: BTreeMap<Owner, (OwnerNumber, usize)>,
+}
+
+impl Owners {
+    /// Counts another entry of an owner; gives its number.
+    pub(super) fn enter(&mut self, owner: &Owner) -> OwnerNumber {
+        if let Some((number, count)) = self.owners.get_mut(owner) {
+            *count += 1;
+            return *number;
+        }
+        self.last += 1;
+        let number = OwnerNumber(self.last);
+        self.owners.insert(owner.clone(), (number, 1));
+        number
+    }
+
+    /// Counts an entry of an owner less; gives the number that it had.
+    pub(super) fn leave(&mut self, owner: &Owner) -> Option<OwnerNumber> {
+        let (number, count) = self.owners.get_mut(owner)?;
+        let number = *number;
+        *count -= 1;
+        if *count == 0 {
+            self.owners.remove(owner);
+        }
+        Some(number)
+    }
+
+    /// The number of an owner that has entries.
+    pub(super) fn number(&self, owner: &Owner) -> Option<OwnerNumber> {
+        self.owners.get(owner).map(|(number, _)| *number)
+    }
+
+    /// Whose each number is, and how many entries each owner has.
+    #[cfg(test)]
+    pub(super) fn told(self) -> (BTreeMap<OwnerNumber, Owner>, BTreeMap<Owner, usize>) {
+        let told = self.owners.into_iter();
+        told.map(|(owner, (number, count))| ((number, owner.clone()), (owner, count)))
+            .unzip()
+    }
+
+    /// How many entries an owner has.
+    pub(super) fn count(&self, owner: &Owner) -> usize {
+        self.owners.get(owner).map_or(0, |(_, count)| *count)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What callers and the ends of lives change: all of it or nothing, and back.
 
-use super::index::Key;
+use super::index::{Key, OwnerNumber};
 use super::{EntryId, Table};
 use crate::registry::change::Change;
 use crate::registry::entry::{Digests, Entry, RegistryError};
@@ -98,7 +98,7 @@ impl Table {
         if let Some(other) = self.stranger(entry.owner(), key, goes) {
             return Err(RegistryError::NotOwner(other));
         }
-        let neighbours = self.among(key(Owner::FIRST), key(Owner::LAST));
+        let neighbours = self.among(key(OwnerNumber::FIRST), key(OwnerNumber::LAST));
         let replaced = neighbours
             .filter(|(_, there)| goes(there) && there.tower() != entry.tower())
             .map(|(id, _)| id);
@@ -110,18 +110,19 @@ impl Table {
     fn stranger(
         &self,
         owner: &Owner,
-        key: impl Fn(Owner) -> Key,
+        key: impl Fn(OwnerNumber) -> Key,
         counts: impl Fn(&Entry) -> bool,
     ) -> Option<Owner> {
-        let mut from = Included((key(Owner::FIRST), EntryId::START));
+        let mut from = Included((key(OwnerNumber::FIRST), EntryId::START));
         loop {
-            let to = Included((key(Owner::LAST), EntryId::END));
+            let to = Included((key(OwnerNumber::LAST), EntryId::END));
             let (id, there) = self.indexed((from, to)).next()?;
             let of = there.owner();
+            let number = self.owners.number(of)?;
             from = match counts(there) {
                 true if !owner.may_change(of) => return Some(of.clone()),
-                true => Excluded((key(of.clone()), EntryId::END)),
-                false => Excluded((key(of.clone()), id)),
+                true => Excluded((key(number), EntryId::END)),
+                false => Excluded((key(number), id)),
             };
         }
     }
@@ -138,8 +139,7 @@ impl Table {
     /// Checks the limits of registrants for one entry more.
     fn check_room(&self, entry: &Entry) -> Result<(), RegistryError> {
         let (limits, owner) = (&self.limits, entry.owner());
-        let own = self.owners.get(owner).copied().unwrap_or(0);
-        if own >= limits.per_owner {
+        if self.owners.count(owner) >= limits.per_owner {
             let (owner, limit) = (owner.clone(), limits.per_owner);
             return Err(RegistryError::OwnerFull { owner, limit });
         }
@@ -241,7 +241,7 @@ impl Table {
         let place = like.digests().place;
         let key = |object, owner| Key::Place(place, object, owner);
         let (first, last) = object.map_or((Uuid::nil(), Uuid::max()), |object| (object, object));
-        self.among(key(first, Owner::FIRST), key(last, Owner::LAST))
+        self.among(key(first, OwnerNumber::FIRST), key(last, OwnerNumber::LAST))
     }
 
     /// Takes out every entry of a process.
