@@ -10,6 +10,8 @@
 
 mod association;
 mod client;
+#[cfg(feature = "security")]
+mod ntlm;
 mod registry;
 #[cfg(feature = "security")]
 mod spnego;
@@ -19,6 +21,8 @@ pub(crate) mod words;
 
 pub use association::{association, association_list};
 pub use client::{Side, client_association, client_association_list};
+#[cfg(feature = "security")]
+pub use ntlm::ntlm;
 pub use registry::{registry, registry_list};
 #[cfg(feature = "security")]
 pub use spnego::spnego;

@@ -61,8 +61,7 @@ impl Ntlm {
         Ntlm(Arc::new(settings))
     }
 
-    /// A context whose challenge and time are given, for tests.
-    #[cfg(test)]
+    /// A context whose challenge and time are given, for tests and fuzzing.
     pub(crate) fn accept_at(&self, level: AuthLevel, moment: Moment) -> Box<dyn MechanismContext> {
         Box::new(Context::new(Acceptor {
             settings: self.0.clone(),

@@ -18,8 +18,7 @@ pub fn initiate(credentials: &Credentials, level: AuthLevel) -> Box<dyn Mechanis
     begin(credentials, level, None)
 }
 
-/// The same with random octets and time that are given, for tests.
-#[cfg(test)]
+/// The same with random octets and time that are given, for tests and fuzzing.
 pub(crate) fn initiate_at(
     credentials: &Credentials,
     level: AuthLevel,

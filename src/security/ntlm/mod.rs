@@ -28,6 +28,9 @@ pub use initiator::initiate;
 pub use message::{Authenticate, Challenge, LONGEST_MESSAGE, Negotiate, Version};
 pub use response::{AvId, AvPairs, ClientChallenge};
 
+pub(crate) use acceptor::Moment;
+pub(crate) use initiator::{Choice, initiate_at};
+
 use crate::proto::SecurityError;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -30,12 +30,12 @@ pub fn hex(text: &str) -> Vec<u8> {
 /// The levels that contexts have.
 const LEVELS: [AuthLevel; 3] = [AuthLevel::CONNECT, AuthLevel::INTEGRITY, AuthLevel::PRIVACY];
 
-/// Knows `User` and `alice@LAB`, whose password is "Password", and `alice`,
-/// whose password is "wonder".
+/// Knows `User` and `bob@lab`, whose password is "Password", and `alice`, whose
+/// password is "wonder".
 #[derive(Debug)]
-struct Some3;
+struct Three;
 
-impl Accounts for Some3 {
+impl Accounts for Three {
     fn find(&self, name: &str) -> Option<Account> {
         let known = [
             ("User", "Password"),
@@ -60,7 +60,7 @@ fn settings() -> NtlmSettings {
             dns_domain: "lab.example".to_owned(),
             dns_host: "mapper.lab.example".to_owned(),
         },
-        accounts: Arc::new(Some3),
+        accounts: Arc::new(Three),
         anonymous: false,
         v1: false,
         lm: false,
