@@ -195,6 +195,14 @@ impl Peer {
         assert!(answer.is_complete);
     }
 
+    /// Exchanges codes over the mechanisms of SPNEGO.
+    fn agree_on_mechanisms(&mut self, server: &mut dyn MechanismContext) {
+        let mechanisms = self.token();
+        server.check_mic(&mechanisms, &self.token()).unwrap();
+        self.tell(&server.mic(&mechanisms).unwrap());
+        server.mics_exchanged();
+    }
+
     /// Takes its last line, and sees that it ends well.
     fn ends(mut self, last: &str) {
         assert_eq!(self.line(), last);
@@ -226,6 +234,7 @@ fn samba_logs_on_and_packets_fit_both_ways() {
     ];
     let whos = [
         ("samba", Principal::Named("User".into())),
+        ("samba-spnego", Principal::Named("User".into())),
         ("samba-anonymous", Principal::Anonymous),
     ];
     for (who, principal) in whos {
@@ -236,6 +245,19 @@ fn samba_logs_on_and_packets_fit_both_ways() {
             let mut server = acceptor(level);
             peer.log_on(&mut *server);
             assert_eq!(server.principal(), principal);
+            // It has no code where nothing is to be signed.
+            if who == "samba-spnego" && level != AuthLevel::CONNECT {
+                peer.agree_on_mechanisms(&mut *server);
+            }
+            if word == "sign" {
+                let signature = peer.token();
+                let packet = Packet {
+                    octets: &mut b"headstubtail".to_owned(),
+                    stub: 4..8,
+                    signs_header: true,
+                };
+                server.verify(packet, &signature).unwrap();
+            }
             for count in 0..if word == "connect" { 0 } else { 4 } {
                 let wrapped = peer.token();
                 let (signature, octets) = wrapped.split_at(16);

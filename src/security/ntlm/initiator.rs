@@ -10,6 +10,7 @@ use super::{file_time, names, random};
 use crate::proto::{Principal, SecurityError};
 use crate::security::{Credentials, MechanismContext, NtHash, Secret};
 use crate::wire::pdu::AuthLevel;
+use std::fmt;
 use zeroize::Zeroizing;
 
 /// Begins a context that proves to be `credentials`; one without a user logs on
@@ -27,8 +28,8 @@ pub(crate) fn initiate_at(
     begin(credentials, level, Some(choice))
 }
 
-/// What no two exchanges have in common.
-#[derive(Clone, Debug)]
+/// What no two exchanges have in common; never shown.
+#[derive(Clone)]
 pub(crate) struct Choice {
     /// The client's challenge.
     pub challenge: [u8; 8],
@@ -36,6 +37,12 @@ pub(crate) struct Choice {
     pub key: Key,
     /// When, in units of 100 ns since 1601.
     pub time: u64,
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Choice")
+    }
 }
 
 impl Choice {

@@ -131,7 +131,6 @@ pub fn session_base_v1(hash: &NtHash) -> Key {
 }
 
 /// What the key exchange key of NTLMv1 depends on.
-#[derive(Debug)]
 pub struct Exchange<'a> {
     /// What was negotiated.
     pub flags: Flags,

@@ -123,7 +123,7 @@ impl Session {
         }
         *place = match self.level == AuthLevel::PRIVACY {
             true => self.seal(packet)?,
-            false => self.sign(signed(&packet))?,
+            false => self.sign(self.keys.covered(&packet))?,
         };
         Ok(())
     }
@@ -137,24 +137,14 @@ impl Session {
         if self.level == AuthLevel::CONNECT {
             return Ok(());
         }
-        let Packet {
-            octets,
-            stub,
-            signs_header,
-        } = packet;
-        let unsealed = self.unseal(octets, stub.clone()).and_then(|()| {
-            let packet = Packet {
-                octets: &mut *octets,
-                stub: stub.clone(),
-                signs_header,
-            };
-            self.check(signed(&packet), signature)
-        });
-        if unsealed.is_err() {
+        let unsealed = self.unseal(packet.octets, packet.stub.clone());
+        let fits = unsealed.and_then(|()| self.check(self.keys.covered(&packet), signature));
+        if fits.is_err() {
             self.is_over = true;
-            octets.get_mut(stub).unwrap_or_default().fill(0);
+            let stub = packet.octets.get_mut(packet.stub);
+            stub.unwrap_or_default().fill(0);
         }
-        unsealed
+        fits
     }
 
     /// Signs octets that no packet is made of.
@@ -190,7 +180,7 @@ impl Session {
     /// Begins the key streams anew; sequence numbers go on.
     ///
     /// # Source
-    /// Samba and pyspnego, after SPNEGO's mechListMIC.
+    /// Samba's client, after SPNEGO's mechListMIC (tests/ntlm.rs).
     pub fn restart_streams(&mut self) {
         match &mut self.keys {
             Keys::Extended { send, receive } => {
@@ -208,12 +198,12 @@ impl Session {
         let stub = packet.stub.clone();
         match &mut self.keys {
             Keys::Extended { send, .. } => {
-                let checksum = send.checksum(signed(&packet))?;
+                let checksum = send.checksum(packet.octets)?;
                 send.stream.apply(packet.octets, stub)?;
                 send.signature(checksum)
             }
             Keys::Plain(stream) => {
-                let checksum = crc32(signed(&packet));
+                let checksum = crc32(stub_of(&packet));
                 stream.apply(packet.octets, stub)?;
                 stream.sign_crc32(checksum)
             }
@@ -249,6 +239,21 @@ impl Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Session({})", self.level)
+    }
+}
+
+impl Keys {
+    /// What a packet's signature covers, whether the connection signs headers or
+    /// not: all of it with extended session security, else the stub.
+    ///
+    /// # Source
+    /// MS-NLMP 3.4.9.1, Samba's raw_protocol suite, impacket; without extended
+    /// session security Samba's client (tests/ntlm.rs).
+    fn covered<'a>(&self, packet: &'a Packet<'_>) -> &'a [u8] {
+        match self {
+            Keys::Extended { .. } => packet.octets,
+            Keys::Plain(_) => stub_of(packet),
+        }
     }
 }
 
@@ -338,13 +343,10 @@ impl Stream {
     }
 }
 
-/// What a packet's signature covers: all of it, whether the connection signs
-/// headers or not.
-///
-/// # Source
-/// Samba's raw_protocol suite, which was written against Windows; impacket.
-fn signed<'a>(packet: &'a Packet<'_>) -> &'a [u8] {
-    packet.octets
+/// A packet's stub; nothing where it has none, which sealing refuses.
+fn stub_of<'a>(packet: &'a Packet<'_>) -> &'a [u8] {
+    let stub = packet.octets.get(packet.stub.clone());
+    stub.unwrap_or_default()
 }
 
 /// A signature with extended session security.

@@ -2,6 +2,7 @@
 //! with.
 
 mod agreement;
+mod packets;
 mod refusal;
 
 use super::acceptor::Moment;

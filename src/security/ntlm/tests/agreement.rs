@@ -49,6 +49,18 @@ fn each_end_knows_the_other() {
 }
 
 #[test]
+fn secrets_are_not_shown() {
+    let (client, server) = ends(AuthLevel::PRIVACY);
+    let begun = initiator(&user(), AuthLevel::PRIVACY);
+    for context in [client, server, begun] {
+        let shown = format!("{context:?}");
+        // The session's key is 0x55 throughout.
+        assert!(!shown.contains("85, 85"), "{shown}");
+        assert!(!shown.contains("\"Password"), "{shown}");
+    }
+}
+
+#[test]
 fn at_level_connect_a_signature_is_a_one_and_zeros() {
     let (mut client, _) = ends(AuthLevel::CONNECT);
     let (_, signature) = protected(&mut client, &[7; 64], true);
