@@ -19,7 +19,7 @@ use epmapper::transport::unix::Access as SocketAccess;
 use epmapper::wire::binding::Binding;
 use epmapper::wire::pdu::{AuthLevel, AuthType, Body, PacketType, Pdu, PfcFlags};
 use epmapper::wire::status::RejectReason;
-use epmapper::wire::{FaultStatus, SyntaxId, ept};
+use epmapper::wire::{FaultStatus, SyntaxId, ept, mgmt};
 use legs::{Identity, negotiation};
 use peer::Peer;
 use provider::{Legs, Words, hello, proof};
@@ -385,14 +385,16 @@ fn lookups_can_be_for_authenticated_callers_only() {
     let mut bound = Peer::connect(running.tcp);
     log_on(&mut bound, level, "alice", &proof("alice"));
     assert_eq!(list(&mut bound), Came::Ack);
-    // Management is still for everybody.
+    // What does not list is still for everybody.
+    let mut peer = Peer::bound(running.tcp);
+    assert_eq!(ask_ept(&mut peer), Came::Ack);
     let mut peer = Peer::connect(running.tcp);
     let none = PfcFlags::default();
-    ask(
-        &mut peer,
-        &negotiation(PacketType::BIND, none, SyntaxId::MGMT, None),
-    );
-    assert_eq!(list(&mut peer), Came::Fault(FaultStatus::OP_RNG_ERROR));
+    let bind = negotiation(PacketType::BIND, none, SyntaxId::MGMT, None);
+    assert_eq!(ask(&mut peer, &bind), Came::Ack);
+    let call = |opnum| legs::request(PfcFlags::WHOLE, opnum, &[], None);
+    assert_eq!(ask(&mut peer, &call(mgmt::INQ_IF_IDS)), denied);
+    assert_eq!(ask(&mut peer, &call(mgmt::IS_SERVER_LISTENING)), Came::Ack);
 }
 
 #[test]
