@@ -24,6 +24,10 @@ mod link;
 mod loss;
 #[path = "pair/order.rs"]
 mod order;
+#[path = "support/provider.rs"]
+mod provider;
+#[path = "pair/secure.rs"]
+mod secure;
 #[path = "pair/splits.rs"]
 mod splits;
 #[path = "pair/whole.rs"]

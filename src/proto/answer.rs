@@ -3,7 +3,8 @@
 use super::association::Call;
 use super::context::Answers;
 use super::fragment::{self, Piece};
-use super::security::{Named, Packet, SecurityContext, SecurityError};
+use super::protect::Protection;
+use super::security::SecurityError;
 use crate::wire::drep::DataRepresentation;
 use crate::wire::pdu::{
     AuthVerifier, BindAck, BindNak, Body, Fault, Header, PacketType, Pdu, PfcFlags, Response,
@@ -146,20 +147,6 @@ pub fn respond(call: &Call, stub: &[u8], max_frag: u16, out: &mut Vec<u8>) -> u3
     count
 }
 
-/// What signs the fragments of a response.
-pub struct Protection<'a> {
-    /// How verifiers name the security context.
-    pub named: Named,
-    /// The security context of the call.
-    pub context: &'a mut dyn SecurityContext,
-    /// Whether headers are signed.
-    pub signs_header: bool,
-}
-
-/// A response's stub is padded to a multiple of this where it is signed
-/// (MS-RPCE 2.2.2.11).
-const AUTH_PAD: usize = 16;
-
 /// The same as [`respond`], each fragment signed.
 ///
 /// # Errors
@@ -168,30 +155,14 @@ pub fn respond_protected(
     call: &Call,
     stub: &[u8],
     max_frag: u16,
-    protection: Protection<'_>,
+    mut protection: Protection<'_>,
     out: &mut Vec<u8>,
 ) -> Result<u32, SecurityError> {
     let begin = out.len();
-    let zeros = vec![0; protection.context.signature_len()];
-    let overhead = RESPONSE_HEAD + AuthVerifier::HEAD + zeros.len();
     let mut count = 0;
-    for piece in fragment::split(stub, max_frag, overhead) {
-        let pad = &[0; AUTH_PAD][..piece.stub.len().wrapping_neg() % AUTH_PAD];
-        let start = out.len();
-        let pdu = Pdu {
-            pad,
-            auth: Some(protection.named.verifier(pad.len() as u8, &zeros)),
-            ..response(call, &piece)
-        };
-        pdu.encode(out);
-        let signed = out.len() - start - zeros.len();
-        let (octets, signature) = out[start..].split_at_mut(signed);
-        let packet = Packet {
-            octets,
-            stub: RESPONSE_HEAD..signed - AuthVerifier::HEAD,
-            signs_header: protection.signs_header,
-        };
-        if let Err(error) = protection.context.protect(packet, signature) {
+    for piece in fragment::split(stub, max_frag, RESPONSE_HEAD + protection.overhead()) {
+        let done = protection.append(response(call, &piece), piece.stub.len(), out);
+        if let Err(error) = done {
             out.truncate(begin);
             return Err(error);
         }

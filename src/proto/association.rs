@@ -11,7 +11,7 @@
 mod receive;
 mod secure;
 
-use super::answer::{self, About, Agreed, Protection};
+use super::answer::{self, About, Agreed};
 use super::context::{Answers, ContextTable, Served};
 use super::fragment::Assembly;
 use super::frame::{self, Frame};
@@ -546,14 +546,9 @@ impl Association {
         let slot = index.and_then(|index| self.security.get_mut(index));
         let sent = match slot.filter(|slot| slot.signs()) {
             None => Ok(answer::respond(call, stub, send_limit, out)),
-            Some(slot) => match slot.context.as_deref_mut() {
+            Some(slot) => match slot.protection(signs_header) {
                 None => Err(SecurityError::Signature),
-                Some(context) => {
-                    let protection = Protection {
-                        named: slot.named,
-                        context,
-                        signs_header,
-                    };
+                Some(protection) => {
                     answer::respond_protected(call, stub, send_limit, protection, out)
                 }
             },

@@ -5,6 +5,13 @@
 //! for it first. An answer has to be whole `answer_timeout` after it was asked
 //! for: octets that come in between do not put that off.
 //!
+//! A client may say that it authenticates: then the next bind or alter_context
+//! carries the first leg of that, and is answered once the last one is through.
+//! From then on what a server sends under a security context that signs is
+//! checked and unsealed before anything of it is used, and nothing goes on
+//! without it. Faults are taken unsigned, since Windows and Samba sign none:
+//! whoever can alter octets can have a call fail, and no more.
+//!
 //! What a server sends is not trusted. An answer has a limit, which is checked
 //! before memory is taken, and whatever is out of place ends the association
 //! with one [`ClientEvent::Broken`]; from then on nothing is taken or sent.
@@ -16,11 +23,12 @@
 //! than was agreed, and a verifier that nobody asked for is left out.
 
 mod receive;
+mod secure;
 
-use super::fragment;
+use super::fragment::{self, Piece};
 use super::frame::Violation;
 use super::transmit::Transmit;
-use crate::wire::drep::{ByteOrder, DataRepresentation};
+use crate::wire::drep::ByteOrder;
 use crate::wire::input::DecodeError;
 use crate::wire::pdu::{
     Bind, Body, ContextAnswer, ContextsBuf, Header, PacketType, Pdu, PfcFlags, Request,
@@ -28,6 +36,7 @@ use crate::wire::pdu::{
 use crate::wire::status::{FaultStatus, RejectReason};
 use crate::wire::syntax::SyntaxId;
 use bytes::{Bytes, BytesMut};
+use secure::{Authentication, Opening};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -159,6 +168,28 @@ pub enum ProtocolError {
     /// This end offered more than one bind or alter_context can hold.
     #[error("more presentation contexts or transfer syntaxes than a PDU can hold")]
     Contexts,
+    /// The server answers without the token that is due, or something was asked
+    /// for before there was an authentication.
+    #[error("the server does not authenticate")]
+    Unauthenticated,
+    /// A verifier of another type, level or id than was asked for.
+    #[error("a verifier of another security context")]
+    Verifier,
+    /// A response without a verifier where each has one.
+    #[error("a response that is not signed")]
+    Unsigned,
+    /// The signature of a response is not the server's, or not this response's.
+    #[error("the signature of a response does not fit")]
+    Signature,
+    /// A token of the server that cannot be taken.
+    #[error("the server's token is not one that may come here: {0}")]
+    Token(&'static str),
+    /// The logon came to nothing at this end.
+    #[error("the logon is refused: {0}")]
+    Denied(&'static str),
+    /// The security context can sign no more.
+    #[error("the security context can sign no more")]
+    Expired,
 }
 
 /// What the client waits for.
@@ -166,12 +197,23 @@ pub enum ProtocolError {
 enum Waiting {
     /// No answer is due.
     Nothing,
-    /// The answer to a bind of that many contexts.
+    /// The answer to a bind of that many contexts, or to its authentication.
     Bind { offered: usize },
     /// The answer to an alter_context of that many contexts.
     Alter { offered: usize },
     /// The answer to a call.
     Response,
+}
+
+/// A presentation context that the server accepted.
+#[derive(Clone, Copy, Debug)]
+struct Accepted {
+    /// Its id.
+    id: u16,
+    /// What it is of.
+    interface: SyntaxId,
+    /// How its stubs are written.
+    transfer_syntax: SyntaxId,
 }
 
 /// The client's end of one connection.
@@ -187,6 +229,12 @@ pub struct ClientAssociation {
     call_id: u32,
     /// What the bind agreed on.
     agreed: Agreed,
+    /// The contexts that were offered last: id and interface.
+    offered: Vec<(u16, SyntaxId)>,
+    /// The contexts that were accepted.
+    contexts: Vec<Accepted>,
+    /// How this end shows who it is, if it does.
+    authentication: Option<Authentication>,
     /// The answer that is not complete, and its byte order.
     answer: Option<(ByteOrder, BytesMut)>,
     /// Calls given up whose answers may still come; none the server can add to.
@@ -213,6 +261,9 @@ impl ClientAssociation {
                 max_recv_frag: fragment::MUST_RECV_FRAG,
                 multiplexing: false,
             },
+            offered: Vec::new(),
+            contexts: Vec::new(),
+            authentication: None,
             answer: None,
             orphans: Vec::new(),
             events: VecDeque::new(),
@@ -228,11 +279,7 @@ impl ClientAssociation {
     pub fn bind(&mut self, now: Instant, group: u32, contexts: &[(u16, SyntaxId, &[SyntaxId])]) {
         let offered = contexts.len();
         if self.begin(now, Waiting::Bind { offered }) {
-            let flags = match self.settings.multiplexing {
-                true => PfcFlags::WHOLE.with(PfcFlags::CONC_MPX),
-                false => PfcFlags::WHOLE,
-            };
-            self.negotiate((PacketType::BIND, flags), group, contexts);
+            self.negotiate(PacketType::BIND, group, contexts);
         }
     }
 
@@ -242,8 +289,7 @@ impl ClientAssociation {
     pub fn alter(&mut self, now: Instant, contexts: &[(u16, SyntaxId, &[SyntaxId])]) {
         let offered = contexts.len();
         if self.begin(now, Waiting::Alter { offered }) {
-            let kind = (PacketType::ALTER_CONTEXT, PfcFlags::WHOLE);
-            self.negotiate(kind, self.agreed.group, contexts);
+            self.negotiate(PacketType::ALTER_CONTEXT, self.agreed.group, contexts);
         }
     }
 
@@ -261,16 +307,17 @@ impl ClientAssociation {
         if !self.begin(now, Waiting::Response) {
             return;
         }
-        let head = REQUEST_HEAD + object.map_or(0, |_| 16);
-        for piece in fragment::split(stub, self.agreed.max_xmit_frag, head) {
-            let request = Request {
-                alloc_hint: piece.alloc_hint,
-                context_id,
-                opnum,
-                object,
-                stub: piece.stub,
-            };
-            self.put(PacketType::REQUEST, piece.flags, Body::Request(request));
+        let call = Asked {
+            context_id,
+            opnum,
+            object,
+        };
+        if self.authentication.is_some() {
+            self.authenticated_call(&call, stub);
+        } else {
+            for piece in fragment::split(stub, self.agreed.max_xmit_frag, call.head()) {
+                self.put(PacketType::REQUEST, piece.flags, call.body(&piece));
+            }
         }
     }
 
@@ -340,6 +387,35 @@ impl ClientAssociation {
     }
 }
 
+/// A call that is asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// The context that it is made on.
+    context_id: u16,
+    /// The operation.
+    opnum: u16,
+    /// The object UUID of the header.
+    object: Option<Uuid>,
+}
+
+impl Asked {
+    /// Octets of a request before its stub.
+    fn head(&self) -> usize {
+        REQUEST_HEAD + self.object.map_or(0, |_| 16)
+    }
+
+    /// One fragment of it.
+    fn body<'a>(&self, piece: &Piece<'a>) -> Body<'a> {
+        Body::Request(Request {
+            alloc_hint: piece.alloc_hint,
+            context_id: self.context_id,
+            opnum: self.opnum,
+            object: self.object,
+            stub: piece.stub,
+        })
+    }
+}
+
 /// Octets of a request before its object UUID or stub.
 const REQUEST_HEAD: usize = 24;
 
@@ -392,39 +468,76 @@ impl ClientAssociation {
         self.events.push_back(ClientEvent::Broken(error));
     }
 
-    /// Appends a PDU of the call under way.
-    fn put(&mut self, ptype: PacketType, flags: PfcFlags, body: Body<'_>) {
-        let drep = DataRepresentation::from(self.settings.order);
-        let header = Header::new(ptype, flags, drep, self.call_id);
-        Pdu::new(header, body).encode(self.transmit.buffer());
+    /// The header of a PDU of the call under way.
+    fn header(&self, ptype: PacketType, flags: PfcFlags) -> Header {
+        Header::new(ptype, flags, self.settings.order.into(), self.call_id)
     }
 
-    /// Appends a bind or alter_context.
+    /// Appends a PDU of the call under way.
+    fn put(&mut self, ptype: PacketType, flags: PfcFlags, body: Body<'_>) {
+        Pdu::new(self.header(ptype, flags), body).encode(self.transmit.buffer());
+    }
+
+    /// Asks for presentation contexts, with the first token of an
+    /// authentication if there is to be one.
     fn negotiate(
         &mut self,
-        (ptype, flags): (PacketType, PfcFlags),
+        ptype: PacketType,
         group: u32,
         contexts: &[(u16, SyntaxId, &[SyntaxId])],
     ) {
-        let Some(list) = list(self.settings.order, contexts) else {
+        let Some((list, length)) = list(self.settings.order, contexts) else {
             return self.end(ProtocolError::Contexts);
         };
+        let offered = contexts.iter().map(|(id, interface, _)| (*id, *interface));
+        self.offered = offered.collect();
+        let opening = Opening {
+            ptype,
+            group,
+            list,
+            length,
+        };
+        if let Some(opening) = self.withhold(opening) {
+            self.open(&opening, None);
+        }
+    }
+
+    /// Appends a bind or alter_context, with a leg of the authentication.
+    fn open(&mut self, opening: &Opening, token: Option<&[u8]>) {
+        let verifier = token.zip(self.authentication.as_ref());
+        let verifier = verifier.map(|(token, authentication)| authentication.verifier(token));
         let bind = Bind {
             max_xmit_frag: self.settings.max_frag,
             max_recv_frag: self.settings.max_frag,
-            assoc_group_id: group,
-            contexts: list.as_contexts(),
+            assoc_group_id: opening.group,
+            contexts: opening.list.as_contexts(),
         };
-        let body = match ptype {
+        let body = match opening.ptype {
             PacketType::BIND => Body::Bind(bind),
             _ => Body::AlterContext(bind),
         };
-        self.put(ptype, flags, body);
+        let mut flags = PfcFlags::WHOLE;
+        if opening.ptype == PacketType::BIND && self.settings.multiplexing {
+            flags = flags.with(PfcFlags::CONC_MPX);
+        }
+        if verifier.is_some() && self.asks_for_signed_headers() {
+            flags = flags.with(PfcFlags::PENDING_CANCEL);
+        }
+        // Every body ends at a multiple of 4 octets, where a verifier may start.
+        let pdu = Pdu {
+            auth: verifier,
+            ..Pdu::new(self.header(opening.ptype, flags), body)
+        };
+        pdu.encode(self.transmit.buffer());
     }
 }
 
-/// The contexts as they are sent; `None` when one PDU cannot hold them.
-fn list(order: ByteOrder, contexts: &[(u16, SyntaxId, &[SyntaxId])]) -> Option<ContextsBuf> {
+/// The contexts as they are sent, and octets of a PDU with them; `None` when
+/// one cannot hold them.
+fn list(
+    order: ByteOrder,
+    contexts: &[(u16, SyntaxId, &[SyntaxId])],
+) -> Option<(ContextsBuf, usize)> {
     let mut list = ContextsBuf::new(order);
     let mut length = BIND_HEAD;
     for (id, interface, syntaxes) in contexts {
@@ -433,12 +546,13 @@ fn list(order: ByteOrder, contexts: &[(u16, SyntaxId, &[SyntaxId])]) -> Option<C
             return None;
         }
     }
-    Some(list)
+    Some((list, length))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::drep::DataRepresentation;
     use crate::wire::pdu::{BindAck, Fault, Response, ResultsBuf};
     use crate::wire::status::{ContextResult, ProviderReason};
 

@@ -14,6 +14,7 @@ pub mod context;
 pub mod fragment;
 pub mod frame;
 pub mod group;
+mod protect;
 pub mod security;
 mod transmit;
 

@@ -8,6 +8,7 @@
 //! its outcome comes back, so that whoever drives the association may read a
 //! clock, a file or a key for it, take its time, and tell who asked.
 
+use super::protect::Protection;
 use crate::wire::pdu::{AuthLevel, AuthType, AuthVerifier};
 use bytes::Bytes;
 use std::fmt;
@@ -89,7 +90,7 @@ pub struct Leg {
     pub auth_level: AuthLevel,
     /// The context; `None` where it has to be begun.
     pub context: Option<Box<dyn SecurityContext>>,
-    /// The client's token.
+    /// The peer's token; empty for the end that begins.
     pub token: Bytes,
 }
 
@@ -247,6 +248,49 @@ impl Slot {
         self.named.auth_level >= AuthLevel::PACKET
     }
 
+    /// The leg that a token is to it.
+    ///
+    /// # Source
+    /// MS-RPCE 2.2.1.1.8: packet is integrity on connections.
+    pub fn leg(&mut self, token: Bytes) -> Leg {
+        Leg {
+            auth_type: self.named.auth_type,
+            auth_level: match self.named.auth_level {
+                AuthLevel::PACKET => AuthLevel::INTEGRITY,
+                level => level,
+            },
+            context: self.context.take(),
+            token,
+        }
+    }
+
+    /// Takes what a leg came to; returns the token to answer with.
+    ///
+    /// # Errors
+    /// When it was refused; the context has failed.
+    pub fn settle(&mut self, outcome: LegOutcome) -> Result<Vec<u8>, SecurityError> {
+        self.stage = Stage::Failed;
+        let (context, answer) = outcome?;
+        if answer.token.len() > LONGEST_TOKEN {
+            return Err(SecurityError::Token("its answer is too long"));
+        }
+        self.stage = match answer.is_complete {
+            true => Stage::Complete,
+            false => Stage::Begun,
+        };
+        self.context = Some(context);
+        Ok(answer.token)
+    }
+
+    /// What signs its packets; `None` while it takes a token.
+    pub fn protection(&mut self, signs_header: bool) -> Option<Protection<'_>> {
+        Some(Protection {
+            named: self.named,
+            context: self.context.as_deref_mut()?,
+            signs_header,
+        })
+    }
+
     /// Whether a verifier names this context as what it is.
     pub fn is_of(&self, verifier: &AuthVerifier) -> bool {
         self.named == Named::by(verifier)
@@ -374,20 +418,8 @@ impl SecurityContexts {
     }
 
     /// The leg that a token is to the context at `index`.
-    ///
-    /// # Source
-    /// MS-RPCE 2.2.1.1.8: packet is integrity on connections.
     pub fn leg(&mut self, index: usize, token: Bytes) -> Option<Leg> {
-        let slot = self.slots.get_mut(index)?;
-        Some(Leg {
-            auth_type: slot.named.auth_type,
-            auth_level: match slot.named.auth_level {
-                AuthLevel::PACKET => AuthLevel::INTEGRITY,
-                level => level,
-            },
-            context: slot.context.take(),
-            token,
-        })
+        Some(self.slots.get_mut(index)?.leg(token))
     }
 
     /// Takes what a leg came to; returns the token to answer with.
@@ -395,20 +427,8 @@ impl SecurityContexts {
     /// # Errors
     /// When it was refused; the context has failed.
     pub fn settle(&mut self, index: usize, outcome: LegOutcome) -> Result<Vec<u8>, SecurityError> {
-        let slot = self
-            .slots
-            .get_mut(index)
-            .ok_or(SecurityError::Token("no such context"))?;
-        slot.stage = Stage::Failed;
-        let (context, answer) = outcome?;
-        if answer.token.len() > LONGEST_TOKEN {
-            return Err(SecurityError::Token("its answer is too long"));
-        }
-        slot.stage = match answer.is_complete {
-            true => Stage::Complete,
-            false => Stage::Begun,
-        };
-        slot.context = Some(context);
-        Ok(answer.token)
+        let slot = self.slots.get_mut(index);
+        let slot = slot.ok_or(SecurityError::Token("no such context"))?;
+        slot.settle(outcome)
     }
 }

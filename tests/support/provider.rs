@@ -144,6 +144,77 @@ impl SecurityContext for Conversation {
     }
 }
 
+/// The end that begins: asks to be logged on as `name`.
+pub fn ask(name: &str, legs: Legs, level: AuthLevel) -> Box<dyn SecurityContext> {
+    ask_briefly(name, legs, level, u64::MAX)
+}
+
+/// The same for a context that signs so many packets before its life is over.
+pub fn ask_briefly(
+    name: &str,
+    legs: Legs,
+    level: AuthLevel,
+    signs: u64,
+) -> Box<dyn SecurityContext> {
+    Box::new(Asking {
+        name: name.to_owned(),
+        legs,
+        packets: Packets::new(name, level),
+        said: 0,
+        signs,
+    })
+}
+
+/// What is agreed on with one server.
+#[derive(Debug)]
+struct Asking {
+    name: String,
+    legs: Legs,
+    packets: Packets,
+    /// Tokens that were said.
+    said: usize,
+    signs: u64,
+}
+
+impl SecurityContext for Asking {
+    fn proceed(&mut self, token: &[u8]) -> Result<LegAnswer, SecurityError> {
+        self.said += 1;
+        let (expected, say, is_complete) = match (self.said, self.legs) {
+            (1, _) => (&b""[..], hello(&self.name), false),
+            (2, Legs::One) => (CHALLENGE, Vec::new(), true),
+            (2, legs) => (CHALLENGE, proof(&self.name), legs == Legs::Two),
+            (3, Legs::TwoWelcomed) => (WELCOME, Vec::new(), true),
+            (3, Legs::Three) => (WELCOME, THANKS.to_vec(), true),
+            _ => return Err(STRANGE),
+        };
+        match token == expected {
+            true => Ok(LegAnswer {
+                token: say,
+                is_complete,
+            }),
+            false => Err(STRANGE),
+        }
+    }
+
+    fn principal(&self) -> Principal {
+        Principal::Named("server".into())
+    }
+
+    fn signature_len(&self) -> usize {
+        SIGNATURE
+    }
+
+    fn verify(&mut self, packet: Packet<'_>, signature: &[u8]) -> Result<(), SecurityError> {
+        self.packets.verify(packet, signature)
+    }
+
+    fn protect(&mut self, packet: Packet<'_>, signature: &mut [u8]) -> Result<(), SecurityError> {
+        self.signs = self.signs.checked_sub(1).ok_or(SecurityError::Signature)?;
+        self.packets.protect(packet, signature);
+        Ok(())
+    }
+}
+
 /// Signs and seals packets; both ends have one.
 #[derive(Debug)]
 pub struct Packets {

@@ -5,7 +5,7 @@ use crate::proto::answer::About;
 use crate::proto::context::Answers;
 use crate::proto::fragment::Assembly;
 use crate::proto::security::{
-    Leg, LegOutcome, NoSuchContext, NotBegun, Packet, SecurityError, Slot, Stage,
+    Leg, LegOutcome, NoSuchContext, NotBegun, SecurityError, Slot, Stage,
 };
 use crate::wire::pdu::{
     AuthType, AuthVerifier, Command, CommandBody, Header, Header2, PacketType, Pdu, PfcFlags,
@@ -281,9 +281,11 @@ impl Association {
             };
             return Err(Unfit::new(about, status));
         };
-        let plain = verified(slot, signs_header, octets, request, verifier);
-        let plain = plain.ok_or(Unfit::new(about, FaultStatus::SEC_PKG_ERROR))?;
-        Ok((security, Some(plain)))
+        let plain = slot
+            .protection(signs_header)
+            .and_then(|mut context| context.verified(octets, request.stub.len(), verifier))
+            .ok_or(Unfit::new(about, FaultStatus::SEC_PKG_ERROR))?;
+        Ok((security, Some(plain.into())))
     }
 
     /// Who makes a call under a security context.
@@ -362,29 +364,6 @@ fn continuation(
         return Err(Unfit::new(about, FaultStatus::ACCESS_DENIED));
     }
     Ok((security, About::of(call)))
-}
-
-/// The PDU with its stub unsealed; `None` when the signature does not fit.
-fn verified(
-    slot: &mut Slot,
-    signs_header: bool,
-    octets: &Bytes,
-    request: &Request<'_>,
-    verifier: &AuthVerifier<'_>,
-) -> Option<Bytes> {
-    // Decoding found room for all of these.
-    let signed = octets.len().checked_sub(verifier.value.len())?;
-    let trailer = signed.checked_sub(AuthVerifier::HEAD)?;
-    let padded = request.stub.len() + usize::from(verifier.pad_length);
-    let mut plain = octets.to_vec();
-    let packet = Packet {
-        octets: plain.get_mut(..signed)?,
-        stub: trailer.checked_sub(padded)?..trailer,
-        signs_header,
-    };
-    let context = slot.context.as_deref_mut()?;
-    context.verify(packet, verifier.value).ok()?;
-    Some(plain.into())
 }
 
 /// Whether a verifier is the next leg of a context.

@@ -1,9 +1,12 @@
 //! PDUs of a server, one by one: what each does to the association.
 
-use super::{Agreed, ClientAssociation, ClientEvent, ProtocolError, Waiting};
+use super::secure::is_accepted;
+use super::{Accepted, Agreed, ClientAssociation, ClientEvent, ProtocolError, Waiting};
 use crate::proto::fragment;
 use crate::proto::frame::{self, Frame};
-use crate::wire::pdu::{BindAck, Body, Fault, Header, PacketType, Pdu, PfcFlags, Response};
+use crate::wire::pdu::{
+    BindAck, Body, ContextAnswer, Fault, Header, PacketType, Pdu, PfcFlags, Response,
+};
 use crate::wire::status::RejectReason;
 use bytes::{Bytes, BytesMut};
 
@@ -12,9 +15,10 @@ type Step = Result<(), ProtocolError>;
 
 impl ClientAssociation {
     /// Takes all whole PDUs out of `octets`; the rest stays. Nothing is taken
-    /// once the association has ended.
+    /// once the association has ended, and nothing while a leg is to be taken: to
+    /// be called again behind that.
     pub fn receive(&mut self, octets: &mut BytesMut) {
-        while self.ended.is_none() {
+        while self.ended.is_none() && !self.is_at_leg() {
             // A server may send longer PDUs than were agreed: whole, they take
             // no more than 65535 octets.
             let step = match frame::next(octets, |_| u16::MAX) {
@@ -30,7 +34,8 @@ impl ClientAssociation {
 
     /// Takes one whole PDU.
     fn pdu(&mut self, header: &Header, octets: &Bytes) -> Step {
-        let pdu = Pdu::decode(octets).map_err(ProtocolError::Decode)?;
+        let plain = self.plain(octets)?;
+        let pdu = Pdu::decode(&plain).map_err(ProtocolError::Decode)?;
         if matches!(pdu.body, Body::Shutdown) {
             // May come at any time, and belongs to no call (C706 12.6.4.11).
             return Err(ProtocolError::Shutdown);
@@ -47,20 +52,35 @@ impl ClientAssociation {
                 found: header.call_id,
             });
         }
-        self.answer(header, &pdu.body)
+        self.answer(&pdu, octets)
+    }
+
+    /// A PDU as it was before it was sealed; the signature of a response has to
+    /// fit whatever becomes of it, since signatures are counted.
+    fn plain(&mut self, octets: &Bytes) -> Result<Bytes, ProtocolError> {
+        let pdu = Pdu::decode(octets).map_err(ProtocolError::Decode)?;
+        let plain = match &pdu.body {
+            Body::Response(response) => self.unsealed(&pdu, response, octets)?,
+            _ => None,
+        };
+        Ok(plain.unwrap_or_else(|| octets.clone()))
     }
 
     /// Takes a PDU of the answer that is due.
     ///
     /// A fault answers anything: some servers refuse a bind so. A bind_nak
     /// refuses anything: a server that understands nothing at all sends it.
-    fn answer(&mut self, header: &Header, body: &Body<'_>) -> Step {
-        match (body, self.waiting) {
+    fn answer(&mut self, pdu: &Pdu<'_>, octets: &Bytes) -> Step {
+        let header = &pdu.header;
+        match (&pdu.body, self.waiting) {
             (Body::BindAck(ack), Waiting::Bind { offered }) => {
-                self.bound(ack, offered, |machine| machine.agree(header, ack))
+                let answers = self.answers(ack, offered)?;
+                self.agree(header, ack);
+                self.bound_with(answers, pdu, octets)
             }
             (Body::AlterContextResp(ack), Waiting::Alter { offered }) => {
-                self.bound(ack, offered, |_| ())
+                let answers = self.answers(ack, offered)?;
+                self.bound_with(answers, pdu, octets)
             }
             (Body::Response(response), Waiting::Response) => self.fragment(header, response),
             (Body::Fault(fault), _) => self.fault(header, fault),
@@ -85,16 +105,27 @@ impl ClientAssociation {
     }
 
     /// Takes the results of a bind or alter_context.
-    fn bound(&mut self, ack: &BindAck<'_>, offered: usize, agree: impl FnOnce(&mut Self)) -> Step {
+    fn answers(
+        &mut self,
+        ack: &BindAck<'_>,
+        offered: usize,
+    ) -> Result<Vec<ContextAnswer>, ProtocolError> {
         let found = ack.results.len();
         if found != offered {
             return Err(ProtocolError::Results { offered, found });
         }
-        agree(self);
-        self.done(ClientEvent::Bound {
-            answers: ack.results.iter().collect(),
-            agreed: self.agreed,
-        })
+        let answers: Vec<_> = ack.results.iter().collect();
+        for ((id, interface), answer) in self.offered.iter().zip(&answers) {
+            if is_accepted(answer) {
+                self.contexts.retain(|context| context.id != *id);
+                self.contexts.push(Accepted {
+                    id: *id,
+                    interface: *interface,
+                    transfer_syntax: answer.transfer_syntax,
+                });
+            }
+        }
+        Ok(answers)
     }
 
     /// Takes the sizes and the group of a bind_ack. A size of 0 says nothing,
@@ -139,7 +170,9 @@ impl ClientAssociation {
         self.done(ClientEvent::Fault {
             status: fault.status,
             did_not_execute: header.flags.contains(PfcFlags::DID_NOT_EXECUTE),
-        })
+        })?;
+        self.stop_unless_authenticated();
+        Ok(())
     }
 
     /// Takes a bind_nak: the server closes behind it.
@@ -150,7 +183,7 @@ impl ClientAssociation {
     }
 
     /// Tells an event; nothing is due any more.
-    fn done(&mut self, event: ClientEvent) -> Step {
+    pub(super) fn done(&mut self, event: ClientEvent) -> Step {
         self.answered();
         self.events.push_back(event);
         Ok(())
