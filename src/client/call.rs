@@ -1,10 +1,10 @@
 //! One connection to a server, bound to one interface: calls.
 
 use super::connection::Connection;
-use super::{ClientError, Failure, Peer, Step};
+use super::{ClientError, Failure, Peer, Settings, Step};
 use crate::proto::{ClientEvent, ProtocolError};
 use crate::wire::binding::Binding;
-use crate::wire::pdu::{ContextAnswer, PacketType, bind_time_syntax};
+use crate::wire::pdu::{ContextAnswer, bind_time_syntax};
 use crate::wire::status::ContextResult;
 use crate::wire::{ByteOrder, DecodeError, Input, Output, SyntaxId, TransferSyntax, ndr};
 use bytes::Bytes;
@@ -25,7 +25,7 @@ pub enum Encoding {
 
 impl Encoding {
     /// The byte order of all that is sent.
-    fn order(self) -> ByteOrder {
+    pub(super) fn order(self) -> ByteOrder {
         match self {
             Encoding::Any | Encoding::Ndr64 => ByteOrder::Little,
             Encoding::Ndr(order) => order,
@@ -99,20 +99,22 @@ impl Client {
     ///
     /// # Errors
     /// At step `Resolve`, `Connect` or `Bind`; `Refused`, `Rejected` and `Fault`
-    /// when the server does not want to.
+    /// when the server does not want to; `LogonRefused`, `NoAuthentication` and
+    /// `Logon` when it is about who asks.
     pub async fn connect(
         binding: &Binding,
         interface: SyntaxId,
-        encoding: Encoding,
+        settings: impl Into<Settings>,
         deadline: Instant,
     ) -> Result<Client, ClientError> {
-        let order = encoding.order();
-        let mut connection = Connection::open(binding, order, deadline).await?;
+        let settings = settings.into();
+        let encoding = settings.encoding;
+        let mut connection = Connection::open(binding, &settings, deadline).await?;
         let (context, syntax) = bind(&mut connection, interface, encoding).await?;
         Ok(Client {
             connection,
             context,
-            order,
+            order: encoding.order(),
             syntax,
         })
     }
@@ -130,7 +132,8 @@ impl Client {
     /// Calls an operation of the interface; `encode` writes the request's stub.
     ///
     /// # Errors
-    /// At step `Call`; `Fault` when the server answers with one.
+    /// At step `Call`; `Fault` when the server answers with one, `LogonRefused`
+    /// when only the first call tells of that.
     pub async fn call(
         &mut self,
         opnum: u16,
@@ -151,7 +154,10 @@ impl Client {
                 syntax: self.syntax,
                 stub,
             }),
-            other => Err(ClientError::new(Step::Call, failure(other))),
+            other => {
+                let failure = self.connection.failure(other);
+                Err(ClientError::new(Step::Call, failure))
+            }
         }
     }
 
@@ -178,7 +184,7 @@ async fn bind(
         .await?;
     let chosen = match event {
         ClientEvent::Bound { answers, .. } => chosen(encoding, &answers),
-        other => Err(failure(other)),
+        other => Err(connection.failure(other)),
     };
     chosen.map_err(|failure| ClientError::new(Step::Bind, failure))
 }
@@ -205,22 +211,11 @@ fn chosen(encoding: Encoding, answers: &[ContextAnswer]) -> Result<(u16, Transfe
     }
 }
 
-/// What an event means that is not the one waited for.
-fn failure(event: ClientEvent) -> Failure {
-    match event {
-        ClientEvent::Refused(reason) => Failure::Refused(reason),
-        ClientEvent::Fault { status, .. } => Failure::Fault(status),
-        ClientEvent::Broken(error) => error.into(),
-        ClientEvent::Bound { .. } => ProtocolError::Unexpected(PacketType::BIND_ACK).into(),
-        ClientEvent::Response { .. } => ProtocolError::Unexpected(PacketType::RESPONSE).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fake::{Answer, Asked, Fake, assert_fails, context_answer, generous, part};
     use super::*;
-    use crate::wire::pdu::{Body, Header, Pdu, PfcFlags};
+    use crate::wire::pdu::{Body, Header, PacketType, Pdu, PfcFlags};
     use crate::wire::status::{ProviderReason, RejectReason};
     use crate::wire::{DataRepresentation, FaultStatus};
     use std::sync::mpsc;

@@ -1,10 +1,11 @@
 //! A connection and what is said on it: every step ends at its deadline.
 
-use super::{Attempt, ClientError, Failure, Peer, Step, resolve};
-use crate::proto::{ClientAssociation, ClientEvent, ClientSettings};
+use super::authentication::NOT_BEGUN;
+use super::{Attempt, Authentication, ClientError, Failure, Peer, Settings, Step, resolve};
+use crate::proto::{ClientAssociation, ClientEvent, ClientSettings, Leg, ProtocolError};
 use crate::transport::Stream;
-use crate::wire::ByteOrder;
 use crate::wire::binding::Binding;
+use crate::wire::pdu::PacketType;
 use bytes::BytesMut;
 use std::io;
 use std::time;
@@ -23,6 +24,8 @@ pub struct Connection {
     peer: Peer,
     /// What is said on it.
     association: ClientAssociation,
+    /// How this end shows who it is.
+    authentication: Option<Authentication>,
     /// What was received and not yet taken.
     incoming: BytesMut,
     /// Whether the server takes what is sent.
@@ -32,7 +35,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to the server of a binding; what is sent will be in `order`.
+    /// Connects to the server of a binding; the first bind authenticates as the
+    /// settings say.
     ///
     /// Its local socket, or the addresses of its name, are tried in turn, each for its share of the
     /// time that is left.
@@ -41,22 +45,27 @@ impl Connection {
     /// At step `Resolve` or `Connect`.
     pub async fn open(
         binding: &Binding,
-        order: ByteOrder,
+        settings: &Settings,
         deadline: Instant,
     ) -> Result<Connection, ClientError> {
         let peers = resolve::peers(binding, deadline).await?;
         let (stream, peer) = reach(peers, deadline)
             .await
             .map_err(|attempts| ClientError::new(Step::Connect, Failure::Unreachable(attempts)))?;
-        let settings = ClientSettings {
-            order,
+        let mut association = ClientAssociation::new(ClientSettings {
+            order: settings.encoding.order(),
             answer_timeout: deadline.saturating_duration_since(Instant::now()),
             ..ClientSettings::default()
-        };
+        });
+        let authentication = settings.authentication.clone();
+        if let Some(authentication) = &authentication {
+            association.authenticate(authentication.auth_type(), authentication.auth_level());
+        }
         Ok(Connection {
             stream,
             peer,
-            association: ClientAssociation::new(settings),
+            association,
+            authentication,
             incoming: BytesMut::new(),
             writable: true,
             deadline,
@@ -66,6 +75,15 @@ impl Connection {
     /// Where the server was reached.
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// What an event means that is not the one waited for.
+    pub fn failure(&self, event: ClientEvent) -> Failure {
+        let is_logged_on = self.association.is_logged_on();
+        let authentication = self.authentication.as_ref();
+        authentication
+            .and_then(|authentication| authentication.failure(&event, is_logged_on))
+            .unwrap_or_else(|| event.into())
     }
 
     /// Asks for something, and waits for the event that answers it.
@@ -117,6 +135,10 @@ impl Connection {
             if let Some(event) = self.association.poll_event() {
                 return Ok(event);
             }
+            if let Some(leg) = self.association.poll_leg() {
+                self.take(leg).await?;
+                continue;
+            }
             // Waiting for a socket that is always ready takes no turn of others,
             // the deadline's among them.
             consume_budget().await;
@@ -143,6 +165,34 @@ impl Connection {
                     }
                 }
             }
+        }
+    }
+}
+
+impl Connection {
+    /// Has a leg taken, and goes on with what came in meanwhile.
+    async fn take(&mut self, leg: Leg) -> Result<(), Failure> {
+        let Some(authentication) = &self.authentication else {
+            return Ok(());
+        };
+        let (outcome, told) = match authentication.take(leg).await {
+            Ok(outcome) => (outcome, Ok(())),
+            Err(failure) => (Err(NOT_BEGUN), Err(failure)),
+        };
+        self.association.leg_taken(outcome);
+        self.association.receive(&mut self.incoming);
+        told
+    }
+}
+
+impl From<ClientEvent> for Failure {
+    fn from(event: ClientEvent) -> Self {
+        match event {
+            ClientEvent::Refused(reason) => Failure::Refused(reason),
+            ClientEvent::Fault { status, .. } => Failure::Fault(status),
+            ClientEvent::Broken(error) => error.into(),
+            ClientEvent::Bound { .. } => ProtocolError::Unexpected(PacketType::BIND_ACK).into(),
+            ClientEvent::Response { .. } => ProtocolError::Unexpected(PacketType::RESPONSE).into(),
         }
     }
 }
@@ -195,8 +245,9 @@ fn is_itself(stream: &TcpStream) -> bool {
 mod tests {
     use super::super::fake::{Answer, Asked, Fake, assert_fails, generous, part, soon};
     use super::*;
-    use crate::proto::ProtocolError;
-    use crate::wire::pdu::{Body, Header, PacketType, Pdu, PfcFlags};
+    use crate::client::Encoding;
+    use crate::wire::ByteOrder;
+    use crate::wire::pdu::{Body, Header, Pdu, PfcFlags};
     use crate::wire::tower::ProtocolSequence;
     use crate::wire::{DataRepresentation, SyntaxId};
     use socket2::{Domain, SockRef, Socket, Type};
@@ -204,9 +255,11 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr, TcpListener};
     use std::time::Duration;
 
+    const LITTLE: Encoding = Encoding::Ndr(ByteOrder::Little);
+
     /// A connection to a server that accepts its bind.
     async fn bound(fake: &Fake) -> Connection {
-        let opened = Connection::open(&fake.binding, ByteOrder::Little, generous()).await;
+        let opened = Connection::open(&fake.binding, &LITTLE.into(), generous()).await;
         let mut connection = opened.unwrap();
         connection.ask(Step::Bind, bind).await.unwrap();
         connection
@@ -259,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_says_nothing_is_waited_for_until_the_deadline() {
         let silent = Fake::serve(|_| Answer::Silence);
-        let opened = Connection::open(&silent.binding, ByteOrder::Little, soon()).await;
+        let opened = Connection::open(&silent.binding, &LITTLE.into(), soon()).await;
         let bound = opened.unwrap().ask(Step::Bind, bind).await;
         assert_fails(bound, Step::Bind, |failure| {
             matches!(failure, Failure::Timeout)
@@ -306,7 +359,7 @@ mod tests {
         let full = socket.local_addr().unwrap().as_socket().unwrap();
         // One connection fills the queue; whoever comes next gets no answer.
         let _queued = std::net::TcpStream::connect(full).unwrap();
-        let opened = Connection::open(&at(full), ByteOrder::Little, soon()).await;
+        let opened = Connection::open(&at(full), &LITTLE.into(), soon()).await;
         assert_fails(opened.map(|_| ()), Step::Connect, |failure| {
             let Failure::Unreachable(attempts) = failure else {
                 return false;
@@ -319,7 +372,7 @@ mod tests {
     async fn what_a_server_said_before_it_reset_the_connection_is_read() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let opened = Connection::open(&at(address), ByteOrder::Little, generous()).await;
+        let opened = Connection::open(&at(address), &LITTLE.into(), generous()).await;
         let mut connection = opened.unwrap();
         let (mut peer, _) = listener.accept().unwrap();
         let drep = DataRepresentation::LITTLE;

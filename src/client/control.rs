@@ -7,7 +7,7 @@
 
 use super::ept::{FoundEntry, NewEntry, Pages, wire_entries};
 use super::mgmt::ok;
-use super::{Client, ClientError, Encoding, Failure, Step};
+use super::{Client, ClientError, Failure, Settings, Step};
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
 use crate::wire::control::{
@@ -76,10 +76,10 @@ impl Control {
     /// not serve the interface there.
     pub async fn connect(
         binding: &Binding,
-        encoding: Encoding,
+        settings: impl Into<Settings>,
         deadline: Instant,
     ) -> Result<Control, ClientError> {
-        let client = Client::connect(binding, SyntaxId::CONTROL, encoding, deadline).await?;
+        let client = Client::connect(binding, SyntaxId::CONTROL, settings, deadline).await?;
         Ok(Control { client })
     }
 
@@ -259,6 +259,7 @@ mod tests {
     use super::super::ept::MAX_EMPTY_PAGES;
     use super::super::fake::{Answer, Fake, assert_fails, generous, response};
     use super::*;
+    use crate::client::Encoding;
     use crate::wire::control::{Counter, Owner, Probe};
     use crate::wire::ept::Entry;
     use crate::wire::ndr::Referents;

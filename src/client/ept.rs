@@ -7,7 +7,7 @@
 //! since a mapper's own idea of what matches is what one asks it for.
 
 use super::mgmt::ok;
-use super::{Client, ClientError, Encoding, Failure, Peer, Step};
+use super::{Client, ClientError, Failure, Peer, Settings, Step};
 use crate::wire::binding::Binding;
 use crate::wire::ept::{
     self, ContextHandle, DeleteRequest, HandleFreeRequest, InquiryType, InsertRequest,
@@ -113,10 +113,10 @@ impl Mapper {
     /// At step `Resolve`, `Connect` or `Bind`.
     pub async fn connect(
         binding: &Binding,
-        encoding: Encoding,
+        settings: impl Into<Settings>,
         deadline: Instant,
     ) -> Result<Mapper, ClientError> {
-        let client = Client::connect(binding, SyntaxId::EPT, encoding, deadline).await?;
+        let client = Client::connect(binding, SyntaxId::EPT, settings, deadline).await?;
         Ok(Mapper { client })
     }
 
@@ -417,6 +417,7 @@ impl Walk {
 mod tests {
     use super::super::fake::{Answer, Fake, assert_fails, generous, response};
     use super::*;
+    use crate::client::Encoding;
     use crate::wire::ByteOrder;
     use std::ops::Range;
     use uuid::uuid;

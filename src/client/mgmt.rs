@@ -1,6 +1,6 @@
 //! Asks any RPC server about itself, through remote management.
 
-use super::{Client, ClientError, Encoding, Failure, Peer, Step};
+use super::{Client, ClientError, Failure, Peer, Settings, Step};
 use crate::wire::binding::Binding;
 use crate::wire::mgmt::{
     self, InqIfIdsResponse, InqPrincNameRequest, InqPrincNameResponse, InqStatsRequest,
@@ -28,10 +28,10 @@ impl Management {
     /// At step `Resolve`, `Connect` or `Bind`.
     pub async fn connect(
         binding: &Binding,
-        encoding: Encoding,
+        settings: impl Into<Settings>,
         deadline: Instant,
     ) -> Result<Management, ClientError> {
-        let client = Client::connect(binding, SyntaxId::MGMT, encoding, deadline).await?;
+        let client = Client::connect(binding, SyntaxId::MGMT, settings, deadline).await?;
         Ok(Management { client })
     }
 
@@ -123,6 +123,7 @@ pub(super) fn ok(status: EptStatus) -> Result<(), ClientError> {
 mod tests {
     use super::super::fake::{Answer, Fake, assert_fails, generous, response};
     use super::*;
+    use crate::client::Encoding;
     use crate::wire::FaultStatus;
 
     #[tokio::test]

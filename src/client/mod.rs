@@ -3,9 +3,11 @@
 //! Holds the initiating end over sockets and the two interfaces that every
 //! mapper serves. Every conversation has one deadline, given when it begins:
 //! no step waits longer, whatever the peer does. What a peer answers is bounded
-//! before it is kept. Leaves out authentication, and every protocol sequence
-//! but `ncacn_ip_tcp` and `ncalrpc`.
+//! before it is kept. Who authenticates hands in what makes security contexts;
+//! what those are is none of this layer's business. Leaves out every protocol
+//! sequence but `ncacn_ip_tcp` and `ncalrpc`.
 
+mod authentication;
 pub mod call;
 mod connection;
 pub mod control;
@@ -17,6 +19,7 @@ mod resolve;
 
 pub use crate::transport::tcp::EPMAP_PORT;
 pub use crate::transport::unix::{PathFault, socket_path};
+pub use authentication::{Authentication, Refusal, Settings};
 pub use call::{Client, Encoding, Reply};
 pub use control::Control;
 pub use ept::Mapper;
@@ -24,6 +27,7 @@ pub use mgmt::Management;
 pub use resolve::Peer;
 
 use crate::proto::ProtocolError;
+use crate::wire::pdu::AuthType;
 use crate::wire::status::{ContextResult, ProviderReason, RejectReason};
 use crate::wire::tower::ProtocolSequence;
 use crate::wire::{DecodeError, EptStatus, FaultStatus, SyntaxId};
@@ -110,6 +114,17 @@ pub enum Failure {
     /// The server refused the bind: bind_nak.
     #[error("the server refused: {0}")]
     Refused(RejectReason),
+    /// The server does not take the logon: most likely name or password are wrong,
+    /// or the account may not log on.
+    #[error("the server refused the logon: {0}")]
+    LogonRefused(Refusal),
+    /// The server does not authenticate clients in this way, or in none.
+    #[error("the server does not authenticate by {0}")]
+    NoAuthentication(AuthType),
+    /// The logon came to nothing before the server was asked, or the server is
+    /// not who it says.
+    #[error("cannot log on: {0}")]
+    Logon(String),
     /// The server refused the interface or its transfer syntax: the result of
     /// the presentation context and its reason.
     #[error("the server refused the interface: {0}, {1}")]

@@ -424,13 +424,17 @@ fn an_alter_context_may_begin_the_authentication() {
 
 #[test]
 fn octets_may_be_split_at_every_place() {
+    let converse = |talk: &mut Talk| {
+        talk.bind();
+        talk.call(1, &long()[..1408]);
+    };
     let mut whole = Talk::plain(AuthLevel::PRIVACY);
-    whole.converse();
+    converse(&mut whole);
     for at in 0..whole.down.sent.len() {
         let mut talk = Talk::plain(AuthLevel::PRIVACY);
         talk.down.split = Some(at);
         talk.up.split = Some(at);
-        talk.converse();
+        converse(&mut talk);
         assert_eq!(talk.told, whole.told, "split at {at}");
         assert!(talk.up.sent == whole.up.sent && talk.down.sent == whole.down.sent);
     }

@@ -146,7 +146,7 @@ impl SecurityContext for Conversation {
 
 /// The end that begins: asks to be logged on as `name`.
 pub fn ask(name: &str, legs: Legs, level: AuthLevel) -> Box<dyn SecurityContext> {
-    ask_briefly(name, legs, level, u64::MAX)
+    Box::new(Asking::new(name, legs, level))
 }
 
 /// The same for a context that signs so many packets before its life is over.
@@ -157,11 +157,16 @@ pub fn ask_briefly(
     signs: u64,
 ) -> Box<dyn SecurityContext> {
     Box::new(Asking {
-        name: name.to_owned(),
-        legs,
-        packets: Packets::new(name, level),
-        said: 0,
         signs,
+        ..Asking::new(name, legs, level)
+    })
+}
+
+/// The same for one that cannot prove to be `name`.
+pub fn pretend(name: &str, legs: Legs, level: AuthLevel) -> Box<dyn SecurityContext> {
+    Box::new(Asking {
+        proves: "somebody else".to_owned(),
+        ..Asking::new(name, legs, level)
     })
 }
 
@@ -169,11 +174,26 @@ pub fn ask_briefly(
 #[derive(Debug)]
 struct Asking {
     name: String,
+    /// Who it proves to be.
+    proves: String,
     legs: Legs,
     packets: Packets,
     /// Tokens that were said.
     said: usize,
     signs: u64,
+}
+
+impl Asking {
+    fn new(name: &str, legs: Legs, level: AuthLevel) -> Self {
+        Asking {
+            name: name.to_owned(),
+            proves: name.to_owned(),
+            legs,
+            packets: Packets::new(name, level),
+            said: 0,
+            signs: u64::MAX,
+        }
+    }
 }
 
 impl SecurityContext for Asking {
@@ -182,7 +202,7 @@ impl SecurityContext for Asking {
         let (expected, say, is_complete) = match (self.said, self.legs) {
             (1, _) => (&b""[..], hello(&self.name), false),
             (2, Legs::One) => (CHALLENGE, Vec::new(), true),
-            (2, legs) => (CHALLENGE, proof(&self.name), legs == Legs::Two),
+            (2, legs) => (CHALLENGE, proof(&self.proves), legs == Legs::Two),
             (3, Legs::TwoWelcomed) => (WELCOME, Vec::new(), true),
             (3, Legs::Three) => (WELCOME, THANKS.to_vec(), true),
             _ => return Err(STRANGE),
