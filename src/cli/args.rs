@@ -2,6 +2,7 @@
 //! and man pages.
 
 use super::exit;
+use super::logon::Logon;
 use super::mistake::ArgumentError;
 use super::registration::{Annotation, Endpoint};
 use super::values::{Interface, Server, timeout};
@@ -39,6 +40,10 @@ pub struct Arguments {
     /// Byte order of the calls; big means NDR 2.0 [default: little]
     #[arg(long, global = true, value_name = "ORDER", display_order = 102)]
     pub byte_order: Option<Order>,
+
+    /// Who asks.
+    #[command(flatten)]
+    pub logon: Logon,
 
     /// What to do
     #[command(subcommand)]

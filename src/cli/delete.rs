@@ -5,7 +5,7 @@ use super::exit::{Change, CommandError, Outcome};
 use super::registration::{self, Annotation, Registered};
 use super::render;
 use crate::client::ept::{FoundEntry, LookupQuery, NewEntry};
-use crate::client::{ClientError, Encoding, Failure, Mapper};
+use crate::client::{ClientError, Failure, Mapper, Settings};
 use crate::wire::binding::Binding;
 use crate::wire::ept::VersionOption;
 use crate::wire::tower::Tower;
@@ -17,12 +17,12 @@ impl Delete {
     /// registered.
     pub async fn run(
         &self,
-        encoding: Encoding,
+        settings: &Settings,
         deadline: Instant,
     ) -> Result<Outcome, CommandError> {
         let registered = Registered::new(&self.endpoints, &Annotation::default())?;
         let server = registration::mapper(&self.endpoints.at);
-        let connected = Mapper::connect(&server, encoding, deadline).await;
+        let connected = Mapper::connect(&server, settings, deadline).await;
         let mut mapper = connected.map_err(CommandError::of(&server))?;
         let failed = CommandError::change(&server, Change::Delete);
         let mut missing = false;

@@ -1,6 +1,7 @@
 //! How `epm` ends: exit statuses, messages, and what to do about them.
 
 use super::mistake::ArgumentError;
+use super::password::PasswordError;
 use crate::client::{Attempt, ClientError, Failure, Peer, Step};
 use crate::wire::binding::Binding;
 use crate::wire::status::ProviderReason;
@@ -70,6 +71,9 @@ pub enum CommandError {
     /// The arguments do not go together.
     #[error(transparent)]
     Usage(#[from] ArgumentError),
+    /// There is no password.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The server could not be asked.
     #[error("{step}: {} {server}: {}", doing(.error.step), .error.failure, step = .error.step)]
     Client {
@@ -161,6 +165,8 @@ impl CommandError {
         match failure {
             Failure::Fault(status) => *status != FaultStatus::SERVER_TOO_BUSY,
             Failure::Refused(_) | Failure::Rejected(..) | Failure::Status(_) => true,
+            // Wrong logons are counted, and may lock an account.
+            Failure::LogonRefused(_) | Failure::NoAuthentication(_) | Failure::Logon(_) => true,
             _ => false,
         }
     }
@@ -176,7 +182,8 @@ impl CommandError {
     /// The exit status.
     pub fn code(&self) -> u8 {
         match self {
-            CommandError::Usage(_) => USAGE,
+            CommandError::Password(PasswordError::File { .. }) => 5,
+            CommandError::Usage(_) | CommandError::Password(_) => USAGE,
             CommandError::NoControl { .. } => 4,
             CommandError::Start { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
             CommandError::Start { .. } => 126,
@@ -196,6 +203,9 @@ impl CommandError {
         match self {
             CommandError::Change { error, .. } => change_hint(error).or_else(|| hint(error)),
             CommandError::Client { error, .. } => hint(error),
+            CommandError::Password(PasswordError::Terminal(_)) => {
+                Some("give it with --password-file or in the environment's EPM_PASSWORD")
+            }
             CommandError::NoControl { .. } => Some(
                 "use the local socket of an epmapperd on this host: \
                  --at 'ncalrpc:[/run/epmapper/EPMAPPER]'",
@@ -303,8 +313,15 @@ fn hint(error: &ClientError) -> Option<&'static str> {
         }
         Failure::Rejected(..) => "check that this port is the endpoint mapper's",
         Failure::Fault(FaultStatus::ACCESS_DENIED) | Failure::Status(EptStatus::ACCESS_DENIED) => {
-            "the server wants to know who asks; epm cannot authenticate yet"
+            "the server wants to know who asks, or does not let this user: see --user"
         }
+        Failure::LogonRefused(_) => {
+            "check user, password and --level; the server's log may say which of them it does not take"
+        }
+        Failure::NoAuthentication(_) => {
+            "try --ntlm or --kerberos, or ask anonymously: leave --user away"
+        }
+        Failure::Logon(_) => "nothing was asked: check user, password, ticket and clock",
         Failure::Refused(_) | Failure::Fault(_) | Failure::Status(_) => {
             "the server's log may say why"
         }

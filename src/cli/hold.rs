@@ -6,10 +6,11 @@
 use super::args::Hold;
 use super::exit::{Change, CommandError, Outcome};
 use super::insert::control;
+use super::password;
 use super::registration::{self, Registered};
 use super::render;
 use crate::client::control::Lifetime;
-use crate::client::{Control, Encoding};
+use crate::client::{Control, Settings};
 use crate::wire::binding::Binding;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
@@ -37,12 +38,12 @@ const FRESH: Duration = Duration::from_secs(5 * 60);
 impl Hold {
     /// Registers, runs the command, and takes the entries out when it has
     /// ended.
-    pub async fn run(&self, encoding: Encoding, time: Duration) -> Result<Outcome, CommandError> {
+    pub async fn run(&self, settings: &Settings, time: Duration) -> Result<Outcome, CommandError> {
         let registration = Registration {
             server: registration::mapper(&self.endpoints.at),
             registered: Registered::new(&self.endpoints, &self.annotation)?,
             replace: self.replace,
-            encoding,
+            settings,
             time,
         };
         let control = registration.make().await?;
@@ -72,6 +73,8 @@ impl Hold {
         let mut words = self.command.iter();
         let mut command = Command::new(words.next().map(|word| &**word).unwrap_or_default());
         command.args(words);
+        // It is the mapper's business who registers, not the command's.
+        command.env_remove(password::VARIABLE);
         command
     }
 }
@@ -84,20 +87,20 @@ fn code(status: ExitStatus) -> u8 {
 }
 
 /// What is held at a mapper.
-struct Registration {
+struct Registration<'a> {
     /// The mapper.
     server: Binding,
     /// The entries.
     registered: Registered,
     /// Whether they replace what stands for the same service.
     replace: bool,
-    /// How calls are written.
-    encoding: Encoding,
+    /// How connections are asked for.
+    settings: &'a Settings,
     /// How long a conversation may take.
     time: Duration,
 }
 
-impl Registration {
+impl Registration<'_> {
     /// Registers, for as long as this process lives.
     async fn make(&self) -> Result<Control, CommandError> {
         let mut control = self.connect().await?;
@@ -110,7 +113,7 @@ impl Registration {
 
     /// Connects to the mapper.
     async fn connect(&self) -> Result<Control, CommandError> {
-        control(&self.server, self.encoding, Instant::now() + self.time).await
+        control(&self.server, self.settings, Instant::now() + self.time).await
     }
 
     /// Registers again whenever the mapper ends the connection: it may have

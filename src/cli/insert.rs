@@ -5,7 +5,7 @@ use super::exit::{Change, CommandError, Outcome};
 use super::registration::{self, Registered};
 use super::render;
 use crate::client::control::{Granted, Lifetime};
-use crate::client::{Control, Encoding, Mapper};
+use crate::client::{Control, Mapper, Settings};
 use crate::wire::binding::Binding;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,14 +14,14 @@ impl Insert {
     /// Registers all endpoints, or none.
     pub async fn run(
         &self,
-        encoding: Encoding,
+        settings: &Settings,
         deadline: Instant,
     ) -> Result<Outcome, CommandError> {
         let registered = Registered::new(&self.endpoints, &self.annotation)?;
         let server = registration::mapper(&self.endpoints.at);
         match self.lease {
             Some(lease) => {
-                let mut control = control(&server, encoding, deadline).await?;
+                let mut control = control(&server, settings, deadline).await?;
                 let granted = control
                     .register(&registered.entries(), Lifetime::Lease(lease), self.replace)
                     .await
@@ -29,7 +29,7 @@ impl Insert {
                 told(granted)?;
             }
             None => {
-                let mut mapper = Mapper::connect(&server, encoding, deadline)
+                let mut mapper = Mapper::connect(&server, settings, deadline)
                     .await
                     .map_err(CommandError::of(&server))?;
                 mapper
@@ -45,10 +45,10 @@ impl Insert {
 /// Connects to the control interface of a mapper.
 pub async fn control(
     server: &Binding,
-    encoding: Encoding,
+    settings: &Settings,
     deadline: Instant,
 ) -> Result<Control, CommandError> {
-    Control::connect(server, encoding, deadline)
+    Control::connect(server, settings, deadline)
         .await
         .map_err(CommandError::of_control(server))
 }

@@ -6,7 +6,7 @@ use super::export::Export;
 use super::render::{self, Described, Table, TowerDocument, named};
 use super::values::Server;
 use crate::client::ept::{FoundEntry, LookupQuery};
-use crate::client::{Encoding, Mapper, Peer};
+use crate::client::{Mapper, Peer, Settings};
 use serde::Serialize;
 use std::borrow::Cow;
 use tokio::time::Instant;
@@ -54,13 +54,13 @@ impl Lookup {
     /// Asks, and prints what was found.
     pub async fn run(
         &self,
-        encoding: Encoding,
+        settings: &Settings,
         deadline: Instant,
     ) -> Result<Outcome, CommandError> {
         let query = self.query()?;
         let Server(server) = self.server.clone().unwrap_or_default();
         let failed = CommandError::of(&server);
-        let connected = Mapper::connect(&server, encoding, deadline).await;
+        let connected = Mapper::connect(&server, settings, deadline).await;
         let mut mapper = connected.map_err(&failed)?;
         let found = mapper.lookup(&query).await.map_err(&failed)?;
         if found.is_empty() && !self.json {

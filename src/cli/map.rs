@@ -3,7 +3,7 @@
 use super::args::Map;
 use super::exit::{CommandError, Outcome};
 use super::render::{self, Described, Table, TowerDocument};
-use crate::client::{Encoding, Mapper, Peer};
+use crate::client::{Mapper, Peer, Settings};
 use crate::wire::SyntaxId;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -37,13 +37,13 @@ impl Map {
     /// Asks for each protocol sequence, and prints what was found.
     pub async fn run(
         &self,
-        encoding: Encoding,
+        settings: &Settings,
         deadline: Instant,
     ) -> Result<Outcome, CommandError> {
         let interface = self.interface.id()?;
         let server = &self.server.0;
         let failed = CommandError::of(server);
-        let connected = Mapper::connect(server, encoding, deadline).await;
+        let connected = Mapper::connect(server, settings, deadline).await;
         let mut mapper = connected.map_err(&failed)?;
         let mut found = Vec::new();
         for &protseq in &self.protseq {

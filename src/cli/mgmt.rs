@@ -4,7 +4,7 @@ use super::args::Mgmt;
 use super::exit::{CommandError, Outcome};
 use super::render::{self, Table};
 use crate::client::mgmt::STATISTICS;
-use crate::client::{ClientError, Encoding, Failure, Management};
+use crate::client::{ClientError, Failure, Management, Settings};
 use crate::wire::SyntaxId;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -72,12 +72,12 @@ impl Mgmt {
     /// Asks, and prints what the server told.
     pub async fn run(
         &self,
-        encoding: Encoding,
+        settings: &Settings,
         deadline: Instant,
     ) -> Result<Outcome, CommandError> {
         let server = &self.server.0;
         let failed = CommandError::of(server);
-        let mut management = Management::connect(server, encoding, deadline)
+        let mut management = Management::connect(server, settings, deadline)
             .await
             .map_err(&failed)?;
         let report = Report::ask(&mut management).await.map_err(&failed)?;

@@ -81,4 +81,19 @@ pub enum ArgumentError {
     /// What is no time to wait.
     #[error("write seconds or milliseconds, up to a day: 10, 10s or 500ms")]
     Timeout,
+    /// What no user is called.
+    #[error("{0:?} is no user: write NAME, DOMAIN\\NAME or NAME@REALM")]
+    User(String),
+    /// An option of a logon without who logs on.
+    #[error("{0} is about a logon: say who logs on with --user")]
+    NoUser(&'static str),
+    /// Two mechanisms of which each is to be the only one.
+    #[error("--ntlm and --kerberos: write one of them, or none for what the server prefers")]
+    TwoMechanisms,
+    /// A mechanism that this program lacks.
+    #[error("this epm is built without Kerberos: build it with --features kerberos")]
+    NoKerberos,
+    /// A server that has no name to ask a ticket for.
+    #[error("Kerberos needs the server's name: write that for its address, or --target host/NAME")]
+    NoTarget,
 }

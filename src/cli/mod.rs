@@ -12,10 +12,12 @@ mod exit;
 mod export;
 mod hold;
 mod insert;
+mod logon;
 mod lookup;
 mod map;
 mod mgmt;
 mod mistake;
+mod password;
 mod registration;
 mod render;
 mod status;
@@ -66,16 +68,17 @@ fn end(result: Result<Outcome, CommandError>) -> ExitCode {
 /// Runs the command.
 fn run(arguments: &Arguments) -> Result<Outcome, CommandError> {
     let timeout = arguments.timeout;
-    let encoding = arguments.encoding()?;
+    // Whoever is asked for a password takes the time it takes.
+    let settings = &logon::settings(arguments)?;
     match &arguments.command {
-        Command::Lookup(lookup) => within(timeout, async |end| lookup.run(encoding, end).await),
-        Command::Map(map) => within(timeout, async |end| map.run(encoding, end).await),
-        Command::Mgmt(mgmt) => within(timeout, async |end| mgmt.run(encoding, end).await),
-        Command::Insert(insert) => within(timeout, async |end| insert.run(encoding, end).await),
-        Command::Delete(delete) => within(timeout, async |end| delete.run(encoding, end).await),
-        Command::Status(status) => within(timeout, async |end| status.run(encoding, end).await),
+        Command::Lookup(lookup) => within(timeout, async |end| lookup.run(settings, end).await),
+        Command::Map(map) => within(timeout, async |end| map.run(settings, end).await),
+        Command::Mgmt(mgmt) => within(timeout, async |end| mgmt.run(settings, end).await),
+        Command::Insert(insert) => within(timeout, async |end| insert.run(settings, end).await),
+        Command::Delete(delete) => within(timeout, async |end| delete.run(settings, end).await),
+        Command::Status(status) => within(timeout, async |end| status.run(settings, end).await),
         // The command may run for ever; only what is said to the mapper may not.
-        Command::Hold(hold) => within(timeout, async |_| hold.run(encoding, timeout).await),
+        Command::Hold(hold) => within(timeout, async |_| hold.run(settings, timeout).await),
         Command::Completions { shell } => documents::completions(*shell),
         Command::Man { dir } => documents::man(dir.as_deref()),
     }

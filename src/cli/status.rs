@@ -6,7 +6,7 @@ use super::exit::{CommandError, Outcome};
 use super::insert::control;
 use super::registration;
 use super::render::{self, Described, Table, TowerDocument};
-use crate::client::Encoding;
+use crate::client::Settings;
 use crate::client::control::{FoundCounter, FoundFacts};
 use crate::wire::control::{Facts, Life, NotProbed, OwnerKind, Probe, ProbeState};
 use nix::unistd::{Uid, User};
@@ -121,12 +121,12 @@ impl Status {
     /// Asks, and prints what the mapper told.
     pub async fn run(
         &self,
-        encoding: Encoding,
+        settings: &Settings,
         deadline: Instant,
     ) -> Result<Outcome, CommandError> {
         let server = registration::mapper(&self.at);
         let failed = CommandError::of(&server);
-        let mut control = control(&server, encoding, deadline).await?;
+        let mut control = control(&server, settings, deadline).await?;
         let entries = control.entries().await.map_err(&failed)?;
         let counters = control.counters().await.map_err(&failed)?;
         match self.json {

@@ -46,7 +46,7 @@ impl From<&Settings> for Settings {
 }
 
 /// A security context, or why there is none.
-type Begun = Result<Box<dyn SecurityContext>, Box<dyn Error + Send + Sync>>;
+pub type Begun = Result<Box<dyn SecurityContext>, Box<dyn Error + Send + Sync>>;
 
 /// What begins the security context of a connection.
 type Begin = dyn Fn(AuthLevel) -> Begun + Send + Sync;
@@ -147,9 +147,16 @@ pub(super) const NOT_BEGUN: SecurityError = SecurityError::Denied {
     reason: "there is no security context",
 };
 
-/// Whether a fault tells that a logon was refused, where one is open.
+/// Whether a fault tells that a logon was refused, where one is open: Windows
+/// and `epmapperd` deny access, Samba calls the call behind a wrong rpc_auth_3
+/// out of place.
 fn means_logon(status: FaultStatus) -> bool {
-    [FaultStatus::ACCESS_DENIED, FaultStatus::SEC_PKG_ERROR].contains(&status)
+    [
+        FaultStatus::ACCESS_DENIED,
+        FaultStatus::SEC_PKG_ERROR,
+        FaultStatus::PROTO_ERROR,
+    ]
+    .contains(&status)
 }
 
 /// How a server refused a logon.

@@ -17,9 +17,10 @@ pub(crate) mod fake;
 pub mod mgmt;
 mod resolve;
 
+pub use crate::proto::SecurityContext;
 pub use crate::transport::tcp::EPMAP_PORT;
 pub use crate::transport::unix::{PathFault, socket_path};
-pub use authentication::{Authentication, Refusal, Settings};
+pub use authentication::{Authentication, Begun, Refusal, Settings};
 pub use call::{Client, Encoding, Reply};
 pub use control::Control;
 pub use ept::Mapper;
