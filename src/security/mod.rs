@@ -6,6 +6,8 @@
 //! packet is answered with is the association's business.
 
 mod account;
+#[cfg(feature = "kerberos")]
+pub mod kerberos;
 pub mod ntlm;
 pub mod spnego;
 
