@@ -1,0 +1,107 @@
+//! Clients of other people who authenticate by Kerberos, against a server in this process.
+
+#![cfg(feature = "kerberos")]
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "interop/programs.rs"]
+mod programs;
+#[path = "support/realm.rs"]
+mod realm;
+
+use epmapper::proto::SecurityProvider;
+use epmapper::security::spnego::Spnego;
+use epmapper::security::{Alone, Mechanism};
+use epmapper::server::{Limits, Mapper, MapperSettings, Server, serve};
+use epmapper::service::Conversation;
+use epmapper::transport::Listener;
+use epmapper::transport::unix::Access;
+use realm::{ALICE, Nature, REALM, Realm, within};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+/// The service's host.
+const HOST: &str = "server.lab.example";
+
+/// A mapper of this process, on port 135.
+struct Running {
+    _runtime: Runtime,
+    _stop: watch::Sender<bool>,
+    address: Ipv4Addr,
+}
+
+impl Running {
+    /// One that takes the realm's tickets, with SPNEGO around them or without.
+    fn new(realm: &Realm, number: u8) -> Running {
+        let kerberos: Arc<dyn Mechanism> = Arc::new(realm.acceptor());
+        let providers: Vec<Arc<dyn SecurityProvider>> = vec![
+            Arc::new(Alone(kerberos.clone())),
+            Arc::new(Spnego::new(vec![kerberos])),
+        ];
+        let (mapper, _) = Mapper::new(MapperSettings::new(Conversation::Windows, 10));
+        let (interfaces, locals) = (mapper.interfaces(), mapper.local_interfaces());
+        let statistics = mapper.statistics();
+        let server = Server::new(interfaces, locals, providers, Limits::default(), statistics);
+        let runtime = Runtime::new().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let address = Ipv4Addr::new(127, 0, 92, number);
+        let binding = format!("ncacn_ip_tcp:{address}[135]").parse().unwrap();
+        let _entered = runtime.enter();
+        let listener = Listener::bind(&binding, Access::default()).unwrap();
+        runtime.spawn(serve(listener, server, stopped));
+        drop(_entered);
+        Running {
+            _runtime: runtime,
+            _stop: stop,
+            address,
+        }
+    }
+}
+
+/// Those of Samba's suite that need Kerberos.
+const RAW_PROTOCOL: [&str; 9] = [
+    "test_krb5_hdr_sign_delayed1_fail1",
+    "test_krb5_hdr_sign_delayed1_ok1",
+    "test_krb5_hdr_sign_delayed2_fail1",
+    "test_krb5_hdr_sign_delayed2_ok1",
+    "test_krb5_hdr_sign_delayed3_fail1",
+    "test_krb5_hdr_signing_integrity",
+    "test_krb5_hdr_signing_packet",
+    "test_krb5_signing_integrity",
+    "test_krb5_signing_packet",
+];
+
+#[test]
+fn sambas_suite_passes_with_kerberos() {
+    let Some(python) = programs::find_python_samba() else {
+        return;
+    };
+    within(
+        "sambas_suite_passes_with_kerberos",
+        31,
+        Nature::default(),
+        |realm| {
+            let running = Running::new(realm, 1);
+            let folder = tempfile::TempDir::new().unwrap();
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/raw_protocol/krb5.py");
+            let address = running.address.to_string();
+            let (user, password) = ALICE;
+            let folder = folder.path().display().to_string();
+            let mut arguments = vec![
+                script.to_str().unwrap(),
+                &address,
+                HOST,
+                user,
+                password,
+                REALM,
+                &folder,
+            ];
+            arguments.extend(RAW_PROTOCOL);
+            let finished = programs::run(&python, &arguments, "");
+            finished.assert_success();
+        },
+    );
+}
