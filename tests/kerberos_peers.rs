@@ -20,6 +20,7 @@ use realm::{ALICE, Nature, REALM, Realm, within};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -30,6 +31,7 @@ const HOST: &str = "server.lab.example";
 struct Running {
     _runtime: Runtime,
     _stop: watch::Sender<bool>,
+    mapper: Arc<Mapper>,
     address: Ipv4Addr,
 }
 
@@ -49,13 +51,12 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let address = Ipv4Addr::new(127, 0, 92, number);
         let binding = format!("ncacn_ip_tcp:{address}[135]").parse().unwrap();
-        let _entered = runtime.enter();
         let listener = Listener::bind(&binding, Access::default()).unwrap();
         runtime.spawn(serve(listener, server, stopped));
-        drop(_entered);
         Running {
             _runtime: runtime,
             _stop: stop,
+            mapper,
             address,
         }
     }
@@ -85,7 +86,7 @@ fn sambas_suite_passes_with_kerberos() {
         Nature::default(),
         |realm| {
             let running = Running::new(realm, 1);
-            let folder = tempfile::TempDir::new().unwrap();
+            let folder = TempDir::new().unwrap();
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/raw_protocol/krb5.py");
             let address = running.address.to_string();
             let (user, password) = ALICE;
@@ -104,4 +105,53 @@ fn sambas_suite_passes_with_kerberos() {
             finished.assert_success();
         },
     );
+}
+
+#[test]
+fn python_samba_is_served_at_every_level() {
+    let Some(python) = programs::find_python_samba() else {
+        return;
+    };
+    let name = "python_samba_is_served_at_every_level";
+    within(name, 32, Nature::default(), |realm| {
+        let running = Running::new(realm, 2);
+        let address = running.address.to_string();
+        let (user, password) = ALICE;
+        let script = programs::script("kerberos_samba.py");
+        for mechanism in ["krb5", "spnego"] {
+            for level in ["connect", "sign", "seal"] {
+                let folder = TempDir::new().unwrap();
+                let folder = folder.path().display().to_string();
+                let options = format!("{mechanism},{level}");
+                let arguments = [
+                    &script, &address, HOST, user, password, REALM, &folder, &options,
+                ];
+                let finished = programs::run(&python, &arguments, "");
+                finished.assert_success();
+                assert!(finished.stdout.contains("interfaces"), "{options}");
+            }
+        }
+        assert_eq!(running.mapper.statistics().logons(), [18, 0]);
+    });
+}
+
+#[test]
+fn impacket_is_served_at_every_level() {
+    let Some(python) = programs::find_in_environment("python") else {
+        return;
+    };
+    let name = "impacket_is_served_at_every_level";
+    within(name, 33, Nature::default(), |realm| {
+        let running = Running::new(realm, 3);
+        let address = running.address.to_string();
+        realm.log_on();
+        realm.fetch_ticket();
+        let script = programs::script("kerberos_impacket.py");
+        for level in ["2", "5", "6"] {
+            let arguments = [&script, &address, HOST, ALICE.0, REALM, level];
+            let finished = programs::run(&python, &arguments, "");
+            finished.assert_success();
+        }
+        assert_eq!(running.mapper.statistics().logons(), [3, 0]);
+    });
 }

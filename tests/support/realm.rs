@@ -104,6 +104,11 @@ impl Realm {
         run(self.command("kinit".into()).arg(name), password);
     }
 
+    /// Fetches a ticket for the service, too.
+    pub fn fetch_ticket(&self) {
+        run(self.command("kvno".into()).arg(SERVICE), "");
+    }
+
     /// Adds a service, and gives its key to the keytab `file`.
     pub fn add_service(&self, principal: &str, file: &str) {
         self.administer(&[

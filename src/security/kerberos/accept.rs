@@ -1,6 +1,7 @@
 //! The server's end: tickets are checked against the keys of a keytab.
 
 use super::context::{Context, End};
+use super::frame::{OIDS, unframed};
 use super::{KerberosError, KerberosSettings, mechanisms};
 use crate::security::{Mechanism, MechanismContext};
 use crate::wire::pdu::{AuthLevel, AuthType};
@@ -12,15 +13,6 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-
-/// Kerberos, and another name of it that Windows has.
-///
-/// # Source
-/// RFC 4121 1.1; MS-SPNG 3.1.5.2 for the second, a slip that is kept.
-const OIDS: [&[u8]; 2] = [
-    b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02",
-    b"\x2a\x86\x48\x82\xf7\x12\x01\x02\x02",
-];
 
 /// What any other than owner and group may do with a file.
 const OTHERS: u32 = 0o007;
@@ -83,7 +75,7 @@ impl End for ServerCtx {
             let major = MajorFlags::GSS_S_DEFECTIVE_TOKEN;
             return Err(Error { major, minor: 0 });
         }
-        let answer = self.step(token, None)?;
+        let answer = self.step(unframed(token), None)?;
         // Tickets that a client hands on are not wanted.
         drop(self.take_delegated_cred());
         Ok(answer.map(|token| token.to_vec()).unwrap_or_default())

@@ -7,6 +7,7 @@
 //! # Source
 //! MS-RPCE 2.2.2.11, 3.3.1.5.2; RFC 4121 4.2; MS-KILE 3.4.5.4.1.
 
+use super::frame::framed;
 use super::reason;
 use crate::proto::SecurityError;
 use crate::proto::security::Packet;
@@ -172,17 +173,12 @@ fn parts<'a>(
 /// GSS token, TOK_ID 02 01, SGN_ALG u16, SEAL_ALG u16.
 ///
 /// # Source
-/// RFC 4121 4.2.6.2; RFC 4757 7.3; RFC 2743 3.1 for the frame.
+/// RFC 4121 4.2.6.2; RFC 4757 7.3.
 fn says_sealed(token: &[u8]) -> bool {
     const SEALED: u8 = 0x02;
-    const OID_LEN: usize = 11;
-    match token {
-        [0x05, 0x04, flags, ..] => flags & SEALED != 0,
-        [0x60, length, rest @ ..] => {
-            let more = usize::from(length.saturating_sub(0x80));
-            let inner = rest.get(more + OID_LEN..).unwrap_or_default();
-            matches!(inner, [0x02, 0x01, _, _, seal @ ..] if !seal.starts_with(&[0xff, 0xff]))
-        }
+    match (token, framed(token)) {
+        ([0x05, 0x04, flags, ..], _) => flags & SEALED != 0,
+        (_, Some([0x02, 0x01, _, _, algorithm @ ..])) => !algorithm.starts_with(&[0xff, 0xff]),
         _ => false,
     }
 }

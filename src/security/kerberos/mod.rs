@@ -3,8 +3,7 @@
 //! The acceptor, [`Kerberos`], checks tickets against a keytab; the initiator,
 //! [`initiate`], has them of the system's credential cache or for a password.
 //! The library knows realms, clocks and permitted encryption types by the
-//! system's `krb5.conf`. Contexts are DCE style, with three legs, where the
-//! client asks for it, and have two else.
+//! system's `krb5.conf`. Contexts are DCE style, with three legs.
 //!
 //! Where keytab and replay cache lie the library reads from the environment
 //! alone: see [`KerberosSettings::start_anew`].
@@ -16,6 +15,7 @@
 mod accept;
 mod context;
 mod environment;
+mod frame;
 mod initiate;
 mod message;
 mod reason;

@@ -27,7 +27,8 @@ pub(super) fn unsigned(error: Error) -> SecurityError {
 }
 
 /// What is no token.
-const DAMAGED: SecurityError = SecurityError::Token("no token of Kerberos, or a damaged one");
+const DAMAGED: SecurityError =
+    SecurityError::Token("no token of Kerberos in DCE style, or a damaged one");
 
 /// A refusal before anybody is known.
 fn denied(reason: &'static str) -> SecurityError {
