@@ -293,6 +293,9 @@ impl Mapper {
         ];
         let counted = Counter::ALL.into_iter();
         counters.extend(counted.map(|kind| counter(kind.name(), self.counters.count(kind))));
+        let [logons, wrong_logons] = self.statistics.logons();
+        counters.push(counter("logons", logons));
+        counters.push(counter("wrong_logons", wrong_logons));
         counters.truncate(request.max_counters as usize);
         let response = CountersResponse {
             max_counters: request.max_counters,
