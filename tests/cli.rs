@@ -309,7 +309,7 @@ fn a_fault_tells_its_status_by_name_and_number() {
         read_to_end(&stream);
     });
     let refused = epm(&["lookup", &faulting]);
-    assert_fails(refused, 4, &["call", "access denied (0x5)", "authenticate"]);
+    assert_fails(refused, 4, &["call", "access denied (0x5)", "--user"]);
 }
 
 #[test]

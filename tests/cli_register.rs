@@ -410,6 +410,7 @@ fn hold(mapper: &Mapper, command: &[&str]) -> Child {
     ];
     std::process::Command::new("env")
         .args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_epm")])
+        .env("EPM_PASSWORD", "not for the command")
         .args(arguments.iter().chain(command))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -465,6 +466,14 @@ fn a_command_is_registered_while_it_runs_and_its_status_is_told() {
     );
     assert_registers(&mapper.next());
     assert_taken_out(&mapper);
+}
+
+#[test]
+fn a_password_of_the_environment_is_not_handed_on_to_the_command() {
+    let mapper = willing();
+    let child = hold(&mapper, &["sh", "-c", "echo \"${EPM_PASSWORD-none}\""]);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(&*ended.stdout, b"none\n");
 }
 
 #[test]
