@@ -82,13 +82,10 @@ struct Initiator {
 }
 
 /// Without which a server is refused.
-const NEEDED: Flags = Flags(
-    Flags::UNICODE.0
-        | Flags::SIGN.0
-        | Flags::EXTENDED_SESSION_SECURITY.0
-        | Flags::KEY_128.0
-        | Flags::KEY_EXCHANGE.0,
-);
+const NEEDED: Flags = Flags(Flags::UNICODE.0 | Flags::EXTENDED_SESSION_SECURITY.0);
+
+/// What protects packets.
+const PROTECTION: Flags = Flags(Flags::SIGN.0 | Flags::KEY_128.0 | Flags::KEY_EXCHANGE.0);
 
 /// What is asked for beside.
 const WANTED: Flags = Flags(
@@ -97,6 +94,8 @@ const WANTED: Flags = Flags(
         | Flags::ALWAYS_SIGN.0
         | Flags::TARGET_INFO.0
         | Flags::VERSION.0
+        | Flags::KEY_128.0
+        | Flags::KEY_EXCHANGE.0
         | Flags::KEY_56.0,
 );
 
@@ -119,13 +118,24 @@ struct Proof {
     key: Key,
 }
 
+/// The session's key: one of our choice where keys are exchanged.
+fn exported<'k>(proof: &'k Proof, choice: &'k Choice, flags: Flags) -> &'k Key {
+    match flags.contains(Flags::KEY_EXCHANGE) {
+        true => &choice.key,
+        false => &proof.key,
+    }
+}
+
 impl Initiator {
-    /// What a server has to agree to. Signatures are asked for at every level,
-    /// as servers give neither key exchange nor 128 bits without.
+    /// What a server has to agree to.
+    ///
+    /// At level connect no signatures are asked for: Samba's domain controller
+    /// would then answer every call with fault 1.
     fn needed(&self) -> Flags {
-        match self.level == AuthLevel::PRIVACY {
-            true => NEEDED | Flags::SEAL,
-            false => NEEDED,
+        match self.level {
+            AuthLevel::CONNECT => NEEDED,
+            AuthLevel::PRIVACY => NEEDED | PROTECTION | Flags::SEAL,
+            _ => NEEDED | PROTECTION,
         }
     }
 
@@ -165,7 +175,8 @@ impl Initiator {
         };
         let message = self.message(negotiate, (&challenge, token), &choice, &proof);
         let flags = self.flags(&challenge);
-        let session = Session::new(&choice.key, flags, Sender::Client, self.level);
+        let exported = exported(&proof, &choice, flags);
+        let session = Session::new(exported, flags, Sender::Client, self.level);
         let server = names::claimed(&server_name(&challenge, info));
         Ok(Taken {
             token: message,
@@ -188,6 +199,10 @@ impl Initiator {
     ) -> Vec<u8> {
         let flags = self.flags(challenge);
         let is_anonymous = proof.nt_response.is_empty();
+        let session_key = match flags.contains(Flags::KEY_EXCHANGE) {
+            true => keys::rc4k(&proof.key, &choice.key).to_vec(),
+            false => Vec::new(),
+        };
         let message = Authenticate {
             flags: match is_anonymous {
                 true => flags | Flags::ANONYMOUS,
@@ -201,12 +216,12 @@ impl Initiator {
             },
             user: &names::encode(&self.credentials.user, flags),
             workstation: &[],
-            session_key: &*keys::rc4k(&proof.key, &choice.key),
+            session_key: &session_key,
             version: flags.contains(Flags::VERSION).then_some(Version::OURS),
             mic: Some([0; 16]),
         };
         let message = message.encode();
-        let mic = keys::mic(&choice.key, [negotiate, token, &message]);
+        let mic = keys::mic(exported(proof, choice, flags), [negotiate, token, &message]);
         with_mic(message, &mic)
     }
 
