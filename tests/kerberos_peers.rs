@@ -9,6 +9,7 @@ mod programs;
 #[path = "support/realm.rs"]
 mod realm;
 
+use daemon::Daemon;
 use epmapper::proto::SecurityProvider;
 use epmapper::security::spnego::Spnego;
 use epmapper::security::{Alone, Mechanism};
@@ -17,6 +18,7 @@ use epmapper::service::Conversation;
 use epmapper::transport::Listener;
 use epmapper::transport::unix::Access;
 use realm::{ALICE, Nature, REALM, Realm, within};
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -153,5 +155,31 @@ fn impacket_is_served_at_every_level() {
             finished.assert_success();
         }
         assert_eq!(running.mapper.statistics().logons(), [3, 0]);
+    });
+}
+
+#[test]
+fn the_daemon_takes_the_keytab_of_its_configuration() {
+    let Some(python) = programs::find_python_samba() else {
+        return;
+    };
+    let name = "the_daemon_takes_the_keytab_of_its_configuration";
+    within(name, 34, Nature::default(), |realm| {
+        // Not the keytab of the environment, which the daemon has to change.
+        let keytab = realm.path("daemon.keytab");
+        fs::rename(realm.path("keytab"), &keytab).unwrap();
+        let config = format!("[security]\nkeytab = {keytab:?}\nrequire = \"everything\"\n");
+        let daemon = Daemon::start(Ipv4Addr::new(127, 0, 92, 4), &config);
+        let address = daemon.address().to_string();
+        let (user, password) = ALICE;
+        let script = programs::script("kerberos_samba.py");
+        let folder = TempDir::new().unwrap();
+        let folder = folder.path().display().to_string();
+        for options in ["krb5,sign", "spnego,seal"] {
+            let arguments = [
+                &script, &address, HOST, user, password, REALM, &folder, options,
+            ];
+            programs::run(&python, &arguments, "").assert_success();
+        }
     });
 }

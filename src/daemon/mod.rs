@@ -9,6 +9,8 @@ pub mod addresses;
 pub mod args;
 pub mod config;
 pub mod keep;
+#[cfg(feature = "kerberos")]
+mod kerberos;
 pub mod lives;
 pub mod log;
 pub mod privilege;

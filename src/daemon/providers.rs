@@ -24,8 +24,10 @@ impl Accounts for Nobody {
 pub fn providers(
     settings: &SecuritySettings,
     accounts: Option<Arc<LiveAccounts>>,
+    kerberos: Option<Arc<dyn Mechanism>>,
 ) -> Vec<Arc<dyn SecurityProvider>> {
-    let mechanisms = mechanisms(settings, accounts);
+    let mut mechanisms: Vec<_> = kerberos.into_iter().collect();
+    mechanisms.extend(ntlm(settings, accounts));
     let alone = mechanisms
         .iter()
         .map(|mechanism| -> Arc<dyn SecurityProvider> { Arc::new(Alone(mechanism.clone())) });
@@ -36,30 +38,28 @@ pub fn providers(
     providers
 }
 
-/// The mechanisms that are configured, preferred first.
-fn mechanisms(
+/// NTLM, where there is anybody to log on by it.
+fn ntlm(
     settings: &SecuritySettings,
     accounts: Option<Arc<LiveAccounts>>,
-) -> Vec<Arc<dyn Mechanism>> {
-    let mut mechanisms: Vec<Arc<dyn Mechanism>> = Vec::new();
-    if accounts.is_some() || settings.anonymous {
-        mechanisms.push(Arc::new(Ntlm::new(NtlmSettings {
-            names: Names {
-                domain: settings.domain.clone(),
-                host: settings.host.clone(),
-                dns_domain: settings.dns_domain.clone(),
-                dns_host: settings.dns_host.clone(),
-            },
-            accounts: match accounts {
-                Some(accounts) => accounts,
-                None => Arc::new(Nobody),
-            },
-            anonymous: settings.anonymous,
-            v1: settings.ntlm_v1,
-            lm: settings.lm,
-        })));
-    }
-    mechanisms
+) -> Option<Arc<dyn Mechanism>> {
+    let accounts: Arc<dyn Accounts> = match accounts {
+        Some(accounts) => accounts,
+        None if settings.anonymous => Arc::new(Nobody),
+        None => return None,
+    };
+    Some(Arc::new(Ntlm::new(NtlmSettings {
+        names: Names {
+            domain: settings.domain.clone(),
+            host: settings.host.clone(),
+            dns_domain: settings.dns_domain.clone(),
+            dns_host: settings.dns_host.clone(),
+        },
+        accounts,
+        anonymous: settings.anonymous,
+        v1: settings.ntlm_v1,
+        lm: settings.lm,
+    })))
 }
 
 /// Who is answered at all.

@@ -57,6 +57,10 @@ pub enum StartError {
     /// Who may log on.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    /// Kerberos.
+    #[cfg(feature = "kerberos")]
+    #[error(transparent)]
+    Kerberos(#[from] crate::security::kerberos::KerberosError),
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -101,6 +105,8 @@ pub fn start(args: Args) -> Result<(), StartError> {
 
 /// Takes what only root may take, gives up being root, then serves.
 fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartError> {
+    #[cfg(feature = "kerberos")]
+    super::kerberos::prepare(&config)?;
     let account = config.user.as_deref().map(Account::find).transpose()?;
     if let Some(account) = &account {
         account.within_reach()?;
@@ -382,7 +388,11 @@ impl Daemon {
         mapper.replace_owned(Owner::Configuration, config.entries())?;
         let limits = config.limits.clone();
         let (interfaces, local) = (mapper.interfaces(), mapper.local_interfaces());
-        let providers = providers(&config.security, accounts.clone());
+        #[cfg(feature = "kerberos")]
+        let kerberos = super::kerberos::mechanism(&config)?;
+        #[cfg(not(feature = "kerberos"))]
+        let kerberos = None;
+        let providers = providers(&config.security, accounts.clone(), kerberos);
         let server = Server::new(interfaces, local, providers, limits, mapper.statistics());
         let daemon = Daemon {
             args,

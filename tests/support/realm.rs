@@ -76,7 +76,7 @@ impl Realm {
     pub fn settings(&self) -> KerberosSettings {
         KerberosSettings {
             keytab: self.path("keytab"),
-            replay_cache: self.path("replays"),
+            replay_cache: Some(self.path("replays")),
         }
     }
 

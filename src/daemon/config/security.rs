@@ -128,7 +128,7 @@ impl Reader<'_> {
             mistake(keytab, Problem::NoKerberos);
         }
         #[cfg(feature = "kerberos")]
-        drop(keytab);
+        let _ = keytab;
         let mut doubt = |span, problem| self.doubts.extend(Option::zip(span, Some(problem)));
         if settings.require == Require::Nothing && settings.level != DEFAULT_LEVEL {
             doubt(level, Problem::LevelOfNothing);

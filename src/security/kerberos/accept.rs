@@ -32,7 +32,9 @@ impl Kerberos {
     /// All of `KerberosError` that tell of files and of the environment.
     pub fn new(settings: KerberosSettings) -> Result<Kerberos, KerberosError> {
         check_keytab(&settings.keytab)?;
-        check_replay_cache(&settings.replay_cache)?;
+        if let Some(path) = &settings.replay_cache {
+            check_replay_cache(path)?;
+        }
         settings.check_environment()?;
         let keys = acquire().map_err(|cause| KerberosError::NoKey {
             path: settings.keytab.clone(),
@@ -135,7 +137,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let settings = KerberosSettings {
             keytab: folder.path().join("keytab"),
-            replay_cache: folder.path().join("replays"),
+            replay_cache: Some(folder.path().join("replays")),
         };
         fs::write(&settings.keytab, [5, 2]).unwrap();
         fs::set_permissions(&settings.keytab, Permissions::from_mode(mode)).unwrap();
@@ -163,7 +165,7 @@ mod tests {
     #[test]
     fn a_replay_cache_that_cannot_be_written_is_told() {
         let (folder, mut settings) = folder(0o640);
-        settings.replay_cache = folder.path().join("nowhere/replays");
+        settings.replay_cache = Some(folder.path().join("nowhere/replays"));
         let error = Kerberos::new(settings).unwrap_err();
         assert!(
             matches!(error, KerberosError::ReplayCache { .. }),

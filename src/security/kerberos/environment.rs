@@ -21,9 +21,9 @@ pub struct KerberosSettings {
     /// at every logon, so that new keys need no restart.
     pub keytab: PathBuf,
     /// Which authenticators were seen: a file that is made when it is not there,
-    /// in a folder where this user may write. Hosts that share keys and names
-    /// have to share it, too.
-    pub replay_cache: PathBuf,
+    /// in a folder where this user may write; without it the library's own, by
+    /// user, in `/var/tmp`.
+    pub replay_cache: Option<PathBuf>,
 }
 
 impl KerberosSettings {
@@ -32,9 +32,13 @@ impl KerberosSettings {
     /// # Source
     /// MIT Kerberos documentation: Environment variables; Replay cache.
     pub fn environment(&self) -> [(&'static str, OsString); 2] {
+        let replay_cache = match &self.replay_cache {
+            Some(path) => named("file2:", path),
+            None => "dfl:".into(),
+        };
         [
             ("KRB5_KTNAME", named("FILE:", &self.keytab)),
-            ("KRB5RCACHENAME", named("file2:", &self.replay_cache)),
+            ("KRB5RCACHENAME", replay_cache),
         ]
     }
 
@@ -124,7 +128,7 @@ mod tests {
     fn the_variables_name_the_files_with_their_types() {
         let settings = KerberosSettings {
             keytab: "/etc/epmapper/keytab".into(),
-            replay_cache: "/var/lib/epmapper/replays".into(),
+            replay_cache: Some("/var/lib/epmapper/replays".into()),
         };
         assert_eq!(
             settings.environment(),
