@@ -1,6 +1,7 @@
 """Runs samba.tests.dcerpc.raw_protocol against a server, every test of it.
 
-Arguments: the server's address, where it has port 135, and an empty folder: nothing is written elsewhere.
+Arguments: the server's address, where it has port 135, an empty folder, an account and its password, and how many security
+contexts a connection may have. Nothing is written elsewhere than in the folder.
 Prints one line of JSON for each test as it ends: its name, its outcome, and its story, which is what it said and the
 octets that it sent and received; then one line with the number of tests and the version of Samba.
 """
@@ -21,13 +22,10 @@ client ipc min protocol = SMB3_11
 client ipc max protocol = NT1
 """
 
-# There is neither such an account nor a KDC.
+# There is no KDC.
 ENVIRONMENT = {
     "DOMAIN": "NOWHERE",
     "REALM": "NOWHERE.TEST",
-    "USERNAME": "nobody",
-    "PASSWORD": "nothing",
-    "MAX_NUM_AUTH": "8",
 }
 
 
@@ -68,8 +66,9 @@ class Outcomes(unittest.TestResult):
         self.ended("unexpected success")
 
 
-def main(address, folder):
+def main(address, folder, account, password, contexts):
     isolate(address, folder)
+    os.environ.update(USERNAME=account, PASSWORD=password, MAX_NUM_AUTH=contexts)
     import samba
     from samba.tests.dcerpc import raw_protocol
 
