@@ -5,14 +5,25 @@
 
 #![cfg(feature = "daemon")]
 
+#[path = "interop/accounts.rs"]
+mod accounts;
+#[path = "interop/authenticated.rs"]
+mod authenticated;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[cfg(feature = "tools")]
+#[path = "interop/epm.rs"]
+mod epm;
 #[path = "interop/impacket.rs"]
 mod impacket;
+#[path = "interop/logon.rs"]
+mod logon;
 #[path = "interop/programs.rs"]
 mod programs;
 #[path = "interop/recording.rs"]
 mod recording;
+#[path = "interop/refused.rs"]
+mod refused;
 #[path = "interop/registrar.rs"]
 mod registrar;
 #[path = "interop/registration.rs"]

@@ -1,12 +1,13 @@
 """Calls hept_lookup and hept_map of impacket as it is.
 
-Arguments: the mapper's address, and the transfer syntax of the calls, ndr or ndr64.  Standard input: a JSON list of calls,
+Arguments: the mapper's address, and the transfer syntax of the calls, ndr or ndr64; then, for whoever logs on by NTLM, an
+account, its password and the level.  Standard input: a JSON list of calls,
   {"lookup": {"inquiry_type": 1, "vers_option": 2, "object": HEX or null, "interface": [UUID, MAJOR, MINOR] or null}}
   {"map": {"interface": [UUID, MAJOR, MINOR], "protseq": "ncacn_ip_tcp"}}
 Standard output: a JSON list with one answer for each call,
   {"found": result, "pages": [entries of each page], "entries": [[object HEX, annotation HEX, tower HEX], ...]}
   {"found": string binding, "towers": [HEX, ...]}
-  {"status": number} where impacket raised the status of the answer.
+  {"status": number} where impacket raised the status of the answer, {"fault": text} where it raised a fault.
 """
 
 import json
@@ -48,10 +49,13 @@ class Interface(bytes):
 class Recorder:
     """A connection that keeps the answers: hept_lookup and hept_map give back only a part of them."""
 
-    def __init__(self, address, syntax):
+    def __init__(self, address, syntax, account=None, password=None, level=None):
         self.syntax = SYNTAXES[syntax]
         self.dce = transport.DCERPCTransportFactory("ncacn_ip_tcp:%s[135]" % address).get_dce_rpc()
         self.dce.connect()
+        if account is not None:
+            self.dce.set_credentials(account, password, "LAB")
+            self.dce.set_auth_level(int(level))
         self.answers = []
 
     def bind(self, interface):
@@ -93,17 +97,18 @@ def map_(connection, address, call):
     return {"found": found, "towers": [b"".join(tower["Data"]["tower_octet_string"]).hex() for tower in towers]}
 
 
-def answer(address, syntax, call):
-    connection = Recorder(address, syntax)
+def answer(address, syntax, logon, call):
+    connection = Recorder(address, syntax, *logon)
     try:
         if "lookup" in call:
             return lookup(connection, address, call["lookup"])
         return map_(connection, address, call["map"])
     except DCERPCException as error:
-        return {"status": error.get_error_code()}
+        status = error.get_error_code()
+        return {"fault": str(error)} if status is None else {"status": status}
     finally:
         connection.disconnect()
 
 
-address, syntax = sys.argv[1:]
-json.dump([answer(address, syntax, call) for call in json.load(sys.stdin)], sys.stdout)
+address, syntax, *logon = sys.argv[1:]
+json.dump([answer(address, syntax, logon, call) for call in json.load(sys.stdin)], sys.stdout)

@@ -42,13 +42,14 @@ pub fn rpcdump_counts_all(session: &Session, program: &Path) {
 }
 
 /// Lets tests/interop/hept.py make calls in a transfer syntax, and returns an answer for each.
-fn hept(session: &Session, python: &Path, syntax: &str, calls: &[Value]) -> Vec<Value> {
+pub fn hept(session: &Session, python: &Path, syntax: &str, calls: &[Value]) -> Vec<Value> {
     let script = programs::script("hept.py");
-    let finished = programs::run(
-        python,
-        &[&script, &session.address().to_string(), syntax],
-        &json!(calls).to_string(),
-    );
+    let address = session.address().to_string();
+    let mut arguments = vec![&*script, &address, syntax];
+    if let Some(logon) = session.logon {
+        arguments.extend([logon.account, logon.password, logon.level()]);
+    }
+    let finished = programs::run(python, &arguments, &json!(calls).to_string());
     finished.assert_success();
     let answers: Vec<Value> = serde_json::from_str(&finished.stdout)
         .unwrap_or_else(|error| panic!("{error}: {finished:#?}"));
@@ -151,7 +152,7 @@ impl Inquiry {
     }
 }
 
-fn interface_value(interface: Interface) -> Value {
+pub fn interface_value(interface: Interface) -> Value {
     json!([interface.uuid.to_string(), interface.major, interface.minor])
 }
 

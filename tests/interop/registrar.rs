@@ -48,6 +48,12 @@ impl Registrar {
         }
     }
 
+    /// The same, logging on by an account: its name, its password and, with impacket, the level.
+    pub fn logged_on(mut self, logon: &[&str]) -> Registrar {
+        self.arguments.extend(logon.iter().map(|&it| it.to_owned()));
+        self
+    }
+
     /// The same, run by a user without any right.
     pub fn by_nobody(mut self) -> Option<Registrar> {
         let program = self.program.display().to_string();

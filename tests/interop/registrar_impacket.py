@@ -1,6 +1,6 @@
 """Registers by impacket, whose epm has the entries but not these operations.
 
-Argument: the mapper's address.  Standard input and output as of registrar_samba.py; an answer is {"status": number},
+Arguments: the mapper's address; then, for whoever logs on by NTLM, an account, its password and the level.  Standard input and output as of registrar_samba.py; an answer is {"status": number},
 or {"error": number} for a fault.
 """
 
@@ -98,11 +98,14 @@ def answer(mapper, asked):
         return {"fault": str(error)} if status is None else {"status": status}
 
 
-def answers(address, calls):
+def answers(calls, address, account=None, password=None, level=None):
     mapper = transport.DCERPCTransportFactory("ncacn_ip_tcp:%s[135]" % address).get_dce_rpc()
     mapper.connect()
+    if account is not None:
+        mapper.set_credentials(account, password, "LAB")
+        mapper.set_auth_level(int(level))
     mapper.bind(epm.MSRPC_UUID_PORTMAP)
     return [answer(mapper, asked) for asked in calls]
 
 
-json.dump(answers(sys.argv[1], json.load(sys.stdin)), sys.stdout)
+json.dump(answers(json.load(sys.stdin), *sys.argv[1:]), sys.stdout)

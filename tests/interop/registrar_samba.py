@@ -1,6 +1,7 @@
 """Registers with Samba's client, as it writes entries by itself.
 
-Arguments: smb.conf, or /dev/null, and a string binding.  Standard input: a JSON list of calls,
+Arguments: smb.conf, or /dev/null, and a string binding; then, for whoever logs on by NTLM, an account and its password,
+an empty account being nobody.  Standard input: a JSON list of calls,
   {"call": "insert", "entries": [[OBJECT UUID, tower HEX, annotation], ...], "replace": true}
   {"call": "delete", "entries": ...}
   {"call": "mgmt_delete", "object": UUID or null, "tower": HEX}
@@ -13,6 +14,7 @@ import socket
 import sys
 
 from samba import NTSTATUSError
+from samba.credentials import DONT_USE_KERBEROS, Credentials
 from samba.dcerpc import epmapper, misc
 from samba.param import LoadParm
 
@@ -102,12 +104,28 @@ def answer(mapper, asked):
         return {"error": error.args[0]}
 
 
-def answers(config, binding, calls):
+def credentials(parameters, account=None, password=None):
+    if account is None:
+        # With any credentials Samba authenticates on local sockets, too.
+        return None
+    made = Credentials()
+    made.guess(parameters)
+    made.set_kerberos_state(DONT_USE_KERBEROS)
+    if not account:
+        made.set_anonymous()
+        return made
+    made.set_domain("LAB")
+    made.set_username(account)
+    made.set_password(password)
+    return made
+
+
+def answers(config, binding, *logon_and_calls):
+    *logon, calls = logon_and_calls
     parameters = LoadParm()
     parameters.load(config)
     try:
-        # Without credentials: with any, Samba authenticates on local sockets, too.
-        mapper = epmapper.epmapper(binding, parameters)
+        mapper = epmapper.epmapper(binding, parameters, credentials(parameters, *logon))
     except NTSTATUSError as error:
         return {"refused": error.args[0]}
     return [answer(mapper, asked) for asked in calls]

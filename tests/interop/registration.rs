@@ -13,10 +13,10 @@ use crate::session::Session;
 use crate::{impacket, rpcclient};
 
 /// Statuses: done, ept_s_cant_perform_op, ept_s_invalid_entry and ept_s_not_registered.
-const OK: u32 = 0;
-const CANT_PERFORM: u32 = 0x16c9_a0cd;
+pub const OK: u32 = 0;
+pub const CANT_PERFORM: u32 = 0x16c9_a0cd;
 const INVALID_ENTRY: u32 = 0x16c9_a0d3;
-const NOT_REGISTERED: u32 = 0x16c9_a0d6;
+pub const NOT_REGISTERED: u32 = 0x16c9_a0d6;
 
 /// What is registered here.
 const SERVICE: Interface = Interface {
@@ -135,7 +135,7 @@ fn an_address_of_another_host_is_not_taken_unless_a_rule_says_so() {
 }
 
 /// A service registers at three places and leaves, and after each step other clients see what C706 says.
-fn registers(mut session: Session, registrar: &Registrar) {
+pub fn registers(mut session: Session, registrar: &Registrar) {
     let Some(readers) = Readers::find() else {
         return;
     };
@@ -234,7 +234,7 @@ impl Readers {
 }
 
 /// An entry of the service.
-fn service(place: Place, annotation: &str) -> Entry {
+pub fn service(place: Place, annotation: &str) -> Entry {
     Entry {
         object: Uuid::nil(),
         interface: SERVICE,
@@ -245,17 +245,17 @@ fn service(place: Place, annotation: &str) -> Entry {
 }
 
 /// `ept_insert` of some entries.
-fn insert(entries: &[&Entry], replace: bool) -> Value {
+pub fn insert(entries: &[&Entry], replace: bool) -> Value {
     json!({"call": "insert", "entries": named(entries), "replace": replace})
 }
 
 /// `ept_delete` of some entries.
-fn delete(entries: &[&Entry]) -> Value {
+pub fn delete(entries: &[&Entry]) -> Value {
     json!({"call": "delete", "entries": named(entries)})
 }
 
 /// `ept_mgmt_delete` of an entry, whatever its object.
-fn mgmt_delete(entry: &Entry) -> Value {
+pub fn mgmt_delete(entry: &Entry) -> Value {
     json!({"call": "mgmt_delete", "object": null, "tower": hex(&entry.tower())})
 }
 

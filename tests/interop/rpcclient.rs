@@ -6,13 +6,11 @@ use crate::programs::{self, Finished};
 use crate::registry::{Entry, Interface, LSARPC, LSARPC_PORT, MAPPER, SAMR, SAMR_PORT};
 use crate::session::{NOT_REGISTERED, Session, assert_equal};
 
-fn run(session: &Session, program: &Path, command: &str) -> Finished {
-    let binding = format!("ncacn_ip_tcp:{}[135]", session.address());
-    programs::run(
-        program,
-        &["-s", "/dev/null", "-U%", &binding, "-c", command],
-        "",
-    )
+/// Runs one command, as whoever the session's clients log on as.
+pub fn run(session: &Session, program: &Path, command: &str) -> Finished {
+    let (binding, user) = (session.tcp(), session.user());
+    let arguments = ["-s", "/dev/null", &user, &binding, "-c", command];
+    programs::run(program, &arguments, "")
 }
 
 /// epmlookup: every entry once, in order, and an end.

@@ -139,22 +139,33 @@ pub fn epmapper_passes(session: &Session, program: &Path, config: &str, binding:
 
 /// rpc.mgmt: asks for the management of every interface that Samba knows, among them the mapper's.
 pub fn mgmt_reaches_the_mapper(session: &Session, program: &Path) {
-    let binding = format!("ncacn_ip_tcp:{}[135]", session.address());
-    let finished = programs::run(
-        program,
-        &["-s", "/dev/null", &binding, "-U%", "rpc.mgmt"],
-        "",
-    );
+    let finished = mgmt(session, program, &session.tcp());
+    mgmt_reached_the_mapper(session, &finished, "0x00000003");
+}
+
+/// rpc.mgmt over a binding.
+pub fn mgmt(session: &Session, program: &Path, binding: &str) -> Finished {
+    let arguments = ["-s", "/dev/null", binding, &session.user(), "rpc.mgmt"];
+    programs::run(program, &arguments, "")
+}
+
+/// What rpc.mgmt says of the management of the mapper itself.
+pub fn own_part(finished: &Finished) -> String {
     let text = finished.text();
-    let own = text
-        .split("Testing pipe '")
-        .find(|part| part.starts_with("epmapper'"))
-        .unwrap_or_default();
+    let mut parts = text.split("Testing pipe '");
+    let own = parts.find(|part| part.starts_with("epmapper'"));
+    own.unwrap_or_default().to_owned()
+}
+
+/// Every call of rpc.mgmt is answered; `version` is what it makes of version 3.0.
+pub fn mgmt_reached_the_mapper(session: &Session, finished: &Finished, version: &str) {
+    let own = own_part(finished);
+    let own_interface = format!("e1af8308-5d1f-11c9-91a4-08002b14a0fa  version {version}");
     for said in [
         "server is listening",
         "server refused to stop listening",
         "calls_in",
-        "e1af8308-5d1f-11c9-91a4-08002b14a0fa  version 0x00000003",
+        &own_interface,
     ] {
         assert!(own.contains(said), "not {said:?} in {own:?}: {finished:#?}");
     }

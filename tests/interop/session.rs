@@ -8,7 +8,9 @@ use std::thread;
 
 use tempfile::TempDir;
 
+use crate::accounts::Accounts;
 use crate::daemon::Daemon;
+use crate::logon::{ACCOUNTS, DOMAIN, Logon};
 use crate::recording::{self, Recording, Sent};
 use crate::registry::{Entry, Registry, SIZES};
 
@@ -23,6 +25,10 @@ pub struct Session {
     pub recording: Option<Recording>,
     /// Where the mapper has a local socket, too.
     pub sockets: Option<Sockets>,
+    /// How clients log on, where they do.
+    pub logon: Option<Logon>,
+    /// Where the mapper has any; the file goes with the session.
+    _accounts: Option<Accounts>,
 }
 
 impl Session {
@@ -51,6 +57,26 @@ impl Session {
             registry,
             recording: None,
             sockets: Some(sockets),
+            logon: None,
+            _accounts: None,
+        }
+    }
+
+    /// Not recorded yet, with the accounts [`ACCOUNTS`]; `security` is the rest of that table, `rules` are as above.
+    pub fn with_accounts(
+        address: Ipv4Addr,
+        size: usize,
+        conversation: &str,
+        security: &str,
+        rules: &str,
+    ) -> Session {
+        let accounts = Accounts::of(&ACCOUNTS);
+        let head = accounts.config();
+        let security = format!("{head}domain = \"{DOMAIN}\"\n{security}");
+        let rules = format!("{security}{rules}");
+        Session {
+            _accounts: Some(accounts),
+            ..Session::with_rules(address, size, conversation, &rules)
         }
     }
 
@@ -61,6 +87,8 @@ impl Session {
             registry,
             recording: None,
             sockets: None,
+            logon: None,
+            _accounts: None,
         }
     }
 
@@ -74,9 +102,15 @@ impl Session {
         self.daemon.address()
     }
 
-    /// The string binding of the mapper over TCP.
+    /// The string binding of the mapper over TCP, with what Samba's clients have to know of the logon.
     pub fn tcp(&self) -> String {
-        format!("ncacn_ip_tcp:{}[135]", self.address())
+        let options = self.logon.map_or(String::new(), Logon::options);
+        format!("ncacn_ip_tcp:{}[135{options}]", self.address())
+    }
+
+    /// The argument that tells Samba's clients who they are.
+    pub fn user(&self) -> String {
+        self.logon.map_or("-U%".to_owned(), Logon::user)
     }
 
     /// The smb.conf of a client that comes by the local socket.
