@@ -57,7 +57,7 @@ impl<'a> AvPairs<'a> {
         while !rest.is_empty() {
             let (id, _, behind) = pair(rest).ok_or(ERROR)?;
             if id == AvId::END {
-                return Ok(AvPairs(&octets[..octets.len() - behind.len()]));
+                return Ok(AvPairs(&octets[..octets.len() - rest.len()]));
             }
             rest = behind;
         }
@@ -194,7 +194,8 @@ impl<'a> ClientChallenge<'a> {
         octets.extend(self.challenge);
         octets.extend([0; 4]);
         octets.extend(self.info.0);
-        octets.extend([0; 4]);
+        // The end of the list, then what stands behind it.
+        octets.extend([0; 8]);
         octets
     }
 }

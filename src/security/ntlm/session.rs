@@ -1,8 +1,10 @@
 //! Signing and sealing once the keys are known.
 //!
 //! With extended session security each direction has keys, a stream and
-//! sequence numbers of its own; without it both share one of each. A packet
-//! that does not fit ends the session: nothing is signed or verified after it.
+//! sequence numbers of its own; without it both share one of each. Nothing is
+//! verified after a packet that does not fit. Answers to those before it are
+//! still signed, unless the stream that it spoiled is theirs, too: a peer gets
+//! them whether that packet comes before or after they are sent.
 
 use super::flags::Flags;
 use super::keys::{Key, Sender, hmac_md5, plain_key, rc4, seal_key, sign_key};
@@ -27,7 +29,9 @@ pub struct Session {
     keys: Keys,
     /// Whether signatures were negotiated.
     can_sign: bool,
-    /// Whether a packet did not fit.
+    /// Whether nothing more is verified, since a packet did not fit.
+    is_deaf: bool,
+    /// Whether nothing more is signed.
     is_over: bool,
 }
 
@@ -87,6 +91,7 @@ impl Session {
             level,
             keys,
             can_sign: flags.contains(Flags::SIGN),
+            is_deaf: false,
             is_over: false,
         }
     }
@@ -94,6 +99,7 @@ impl Session {
     /// A session that verifies nothing and signs nothing from the beginning.
     pub fn ended(self) -> Self {
         Session {
+            is_deaf: true,
             is_over: true,
             ..self
         }
@@ -129,7 +135,7 @@ impl Session {
     }
 
     /// Checks a packet, and unseals it at level privacy. Where it does not fit
-    /// its stub is lost, and the session over.
+    /// its stub is lost, and nothing more is verified.
     ///
     /// # Errors
     /// `Signature`.
@@ -140,7 +146,7 @@ impl Session {
         let unsealed = self.unseal(packet.octets, packet.stub.clone());
         let fits = unsealed.and_then(|()| self.check(self.keys.covered(&packet), signature));
         if fits.is_err() {
-            self.is_over = true;
+            self.fail();
             let stub = packet.octets.get_mut(packet.stub);
             stub.unwrap_or_default().fill(0);
         }
@@ -162,9 +168,9 @@ impl Session {
     /// Checks the signature of octets.
     ///
     /// # Errors
-    /// `Signature`; the session is over then.
+    /// `Signature`; nothing more is verified then.
     pub fn check(&mut self, octets: &[u8], signature: &[u8]) -> Result<(), SecurityError> {
-        self.alive()?;
+        self.hears()?;
         let (expected, begin) = match &mut self.keys {
             Keys::Extended { receive, .. } => (receive.sign(octets)?, 4),
             // What stands between version and checksum was random once.
@@ -173,7 +179,9 @@ impl Session {
         let fits = signature.len() == SIGNATURE
             && signature.starts_with(&VERSION)
             && bool::from(expected[begin..].ct_eq(&signature[begin..]));
-        self.is_over |= !fits;
+        if !fits {
+            self.fail();
+        }
         fits.then_some(()).ok_or(SecurityError::Signature)
     }
 
@@ -216,7 +224,7 @@ impl Session {
         octets: &mut [u8],
         stub: std::ops::Range<usize>,
     ) -> Result<(), SecurityError> {
-        self.alive()?;
+        self.hears()?;
         let stream = match &mut self.keys {
             Keys::Extended { receive, .. } => &mut receive.stream,
             Keys::Plain(stream) => stream,
@@ -227,7 +235,21 @@ impl Session {
         }
     }
 
+    /// Takes note of a packet that does not fit.
+    fn fail(&mut self) {
+        self.is_deaf = true;
+        self.is_over |= matches!(self.keys, Keys::Plain(_));
+    }
+
     /// Whether every packet has fit so far.
+    fn hears(&self) -> Result<(), SecurityError> {
+        match self.is_deaf {
+            true => Err(SecurityError::Signature),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether packets are still signed.
     fn alive(&self) -> Result<(), SecurityError> {
         match self.is_over {
             true => Err(SecurityError::Signature),
