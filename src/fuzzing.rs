@@ -4,15 +4,17 @@
 //! package does not hold: that is its only answer, so nothing but fuzz targets
 //! and tests calls it. Machines are driven by operation lists, which the octets
 //! encode so that any octets are a list; `association_list`,
-//! `client_association_list` and `registry_list` write such lists from real
-//! traffic. Two runs over the same octets do the same: the clock is read once,
-//! as an origin, and nothing depends on it.
+//! `client_association_list`, `secure_association_list` and `registry_list` write
+//! such lists from real traffic. Two runs over the same octets do the same: the
+//! clock is read once, as an origin, and nothing depends on it.
 
 mod association;
 mod client;
 #[cfg(feature = "security")]
 mod ntlm;
 mod registry;
+#[cfg(feature = "security")]
+mod secure;
 #[cfg(feature = "security")]
 mod spnego;
 mod stub;
@@ -24,6 +26,8 @@ pub use client::{Side, client_association, client_association_list};
 #[cfg(feature = "security")]
 pub use ntlm::ntlm;
 pub use registry::{registry, registry_list};
+#[cfg(feature = "security")]
+pub use secure::{secure_association, secure_association_list};
 #[cfg(feature = "security")]
 pub use spnego::spnego;
 pub use stub::ept_stub;
@@ -37,13 +41,19 @@ use crate::wire::{ByteOrder, DataRepresentation, SyntaxId};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: &[Target] = &[
     ("pdu", pdu),
     ("tower", tower),
     ("ept_stub", ept_stub),
     ("association", association),
     ("client_association", client_association),
     ("registry", registry),
+    #[cfg(feature = "security")]
+    ("ntlm", ntlm),
+    #[cfg(feature = "security")]
+    ("spnego", spnego),
+    #[cfg(feature = "security")]
+    ("secure_association", secure_association),
 ];
 
 /// Octets read as choices; zeros once they have run out.
@@ -227,7 +237,7 @@ mod tests {
         }
         for (_, target) in TARGETS {
             target(&[]);
-            octets.chunks(97).for_each(target);
+            octets.chunks(97).for_each(*target);
             target(&octets);
         }
     }

@@ -1,12 +1,16 @@
 //! The fuzz targets on stable: every seed, everything captured, and every input
 //! that once made a target fail.
 //!
-//! `cargo test --test replay -- --ignored` writes the seeds anew, from the
-//! `self-*` captures in testdata.
+//! `cargo test --test replay -- --ignored write_seeds` writes the seeds anew,
+//! from the `self-*` captures in testdata; `write_corpus` adds to fuzz/corpus
+//! what the captures of EPMAPPER_CAPTURES hold, which may not be handed on.
+
+#![cfg(feature = "security")]
 
 mod support;
 
 use epmapper::fuzzing::{self, Side, TARGETS};
+use epmapper::security::spnego::token::{NegTokenInit, NegTokenResp};
 use epmapper::wire::binding::Binding;
 use epmapper::wire::ept::{InsertRequest, LookupRequest, LookupResponse, MapRequest, MapResponse};
 use epmapper::wire::mgmt::{InqIfIdsResponse, InqPrincNameResponse, InqStatsResponse};
@@ -119,12 +123,36 @@ const CLIENT_OPERATIONS: [(&str, &[u8]); 4] = [
     ]),
 ];
 
+/// What `secure_association` does once a client has logged on and called.
+#[rustfmt::skip]
+const ATTACKS: [(&str, &[u8]); 6] = [
+    ("calls", &[10, 0x08, 30, 3, 11, 0, 9, 190]), // 3 fragments, then a long answer
+    ("repeats", &[12, 2, 0]),                     // its last leg, again
+    ("lowers", &[10, 0, 3, 1, 12, 5, 0x23]),      // a level of 2 in a request
+    ("grafts", &[10, 0, 3, 1, 13, 4, 0]),         // with an older signature
+    ("alters", &[10, 0, 3, 1, 15, 40, 0, 1]),     // with one octet changed
+    ("another", &[7, 1, 1, 1, 0, 0, 2, 0, 5, 0, 0, 8, 2, 1, 0, 0, 2, 0, 10, 0x10, 3, 1]),
+];
+
+/// Operation lists for `ntlm`: an exchange with a part damaged or none, and
+/// packets of either end.
+const NTLM_OPERATIONS: [(&str, &[u8]); 5] = [
+    ("knows", &[0, 1, 2, 0, 0, 0, 0]),
+    ("negotiate-damaged", &[1, 1, 0, 0, 5, 0, 1]),
+    ("challenge-damaged", &[1, 1, 1, 0, 20, 0, 1]),
+    ("proof-damaged", &[2, 1, 2, 0, 9, 0, 0x80]),
+    (
+        "packets",
+        &[2, 2, 0, 40, 7, 0, 1, 1, 30, 8, 1, 1, 0, 3, 9, 0, 0, 2, 0, 1],
+    ),
+];
+
 /// The endpoint mapper's port: whoever has it is the server.
 const EPMAP_PORT: u16 = 135;
 
 #[test]
 fn every_seed_keeps_the_laws() {
-    for (name, target) in TARGETS {
+    for &(name, target) in TARGETS {
         let seeds = files(&seed_folder(name));
         assert!(!seeds.is_empty(), "no seeds for {name}");
         for seed in seeds {
@@ -140,8 +168,8 @@ fn every_seed_keeps_the_laws() {
 
 #[test]
 fn everything_captured_keeps_the_laws() {
-    let captured = captured();
-    for (name, target) in TARGETS {
+    let captured = captured(&support::own_captures());
+    for &(name, target) in TARGETS {
         for (source, octets) in &captured[name] {
             run(name, target, source, octets);
         }
@@ -179,13 +207,28 @@ fn every_input_that_once_failed_keeps_the_laws() {
 #[test]
 #[ignore = "writes fuzz/seeds"]
 fn write_seeds() {
-    let mut captured = captured();
-    for (name, _) in TARGETS {
+    let mut captured = captured(&support::own_captures());
+    for &(name, _) in TARGETS {
         let folder = seed_folder(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         let mut seeds = captured.remove(name).unwrap();
         seeds.retain(|(_, octets)| octets.len() <= LONGEST_SEED);
+        for (source, octets) in spread(seeds) {
+            fs::write(folder.join(source), octets).unwrap();
+        }
+    }
+}
+
+#[test]
+#[ignore = "writes fuzz/corpus"]
+fn write_corpus() {
+    let Some(captures) = support::more_captures() else {
+        return;
+    };
+    for (name, seeds) in captured(&captures) {
+        let folder = seed_folder(name).join("../../corpus").join(name);
+        fs::create_dir_all(&folder).unwrap();
         for (source, octets) in spread(seeds) {
             fs::write(folder.join(source), octets).unwrap();
         }
@@ -241,23 +284,35 @@ impl Collection {
     }
 }
 
-/// What the `self-*` captures hold for each target.
-fn captured() -> BTreeMap<&'static str, Vec<Seed>> {
+/// What the captures of a folder hold for each target.
+fn captured(captures: &Path) -> BTreeMap<&'static str, Vec<Seed>> {
     let [mut pdus, mut stubs, mut towers] = [(); 3].map(|()| Collection::default());
     let [mut associations, mut clients, mut registries] = [(); 3].map(|()| Collection::default());
-    for path in support::captures_in(&support::own_captures()) {
+    let [mut ntlm, mut spnego, mut secured] = [(); 3].map(|()| Collection::default());
+    for path in support::captures_in(captures) {
+        if support::truth::tcp_rows(&path).is_empty() {
+            continue;
+        }
         let file = path.file_stem().unwrap().to_str().unwrap();
         let capture = capture::read(&path);
         for pdu in &capture.pdus {
             let source = format!("{file}-{}", pdu.frame);
             collect_pdu(&source, pdu, &mut pdus, &mut stubs, &mut towers);
+            collect_tokens(&source, pdu, &mut ntlm, &mut spnego);
         }
         collect_associations(file, &capture.pdus, &mut associations);
+        collect_secured(file, &capture.pdus, &mut secured);
         collect_clients(file, &capture.pdus, &mut clients);
     }
     collect_bindings(&mut towers);
     for (source, list) in OPERATIONS {
         associations.add(source, source, list.to_vec());
+    }
+    for (source, list) in NTLM_OPERATIONS {
+        ntlm.add(source, source, list.to_vec());
+    }
+    for (source, list) in secured_operations() {
+        secured.add(&source, &source, list);
     }
     for (source, list) in CLIENT_OPERATIONS {
         clients.add(source, source, list.to_vec());
@@ -278,6 +333,9 @@ fn captured() -> BTreeMap<&'static str, Vec<Seed>> {
         ("association", associations),
         ("client_association", clients),
         ("registry", registries),
+        ("ntlm", ntlm),
+        ("spnego", spnego),
+        ("secure_association", secured),
     ]
     .map(|(name, collection)| (name, collection.seeds))
     .into()
@@ -317,6 +375,35 @@ fn collect_pdu(
         let stub = Input::new(stub, header.drep.order());
         collect_ndr64(source, stub, opnum, stubs);
         collect_towers(source, stub, towers);
+    }
+}
+
+/// Takes the token of a leg, and what SPNEGO carries in it.
+fn collect_tokens(
+    source: &str,
+    captured: &CapturedPdu,
+    ntlm: &mut Collection,
+    spnego: &mut Collection,
+) {
+    let Ok(pdu) = Pdu::decode(&captured.octets) else {
+        return;
+    };
+    let is_leg = !matches!(pdu.body, Body::Request(_) | Body::Response(_));
+    let Some(verifier) = pdu.auth.filter(|_| is_leg) else {
+        return;
+    };
+    let token = verifier.value;
+    let init = NegTokenInit::decode(token).ok();
+    let init = init.and_then(|init| init.mech_token);
+    let response = NegTokenResp::decode(token).ok();
+    let inner = init.or(response.and_then(|response| response.response_token));
+    for token in [token, inner.unwrap_or_default()] {
+        let kind = (token.get(..12), token.len());
+        match token {
+            [] => {}
+            [b'N', b'T', b'L', b'M', ..] => ntlm.add(kind, source, token.to_vec()),
+            _ => spnego.add(kind, source, token.to_vec()),
+        }
     }
 }
 
@@ -411,6 +498,51 @@ fn collect_associations(file: &str, pdus: &[CapturedPdu], associations: &mut Col
     }
 }
 
+/// Lists for `secure_association`: a client of each kind logs on at each level
+/// and calls, then something is done to it.
+fn secured_operations() -> Vec<Seed> {
+    // Deliver, take events, send.
+    const ROUND: [u8; 8] = [1, 0, 0, 2, 0, 5, 0, 0];
+    let mut lists = Vec::new();
+    for number in 0..36 {
+        let (kind, level) = (number / 3, number % 3);
+        let (what, attack) = ATTACKS[usize::from(number + kind / 4) % ATTACKS.len()];
+        let mut list = vec![u8::from(kind >= 8), 0, 0, 0, 0, 0, 7, kind, level];
+        list.extend(ROUND);
+        for _ in 0..3 {
+            list.extend([8, 0]);
+            list.extend(ROUND);
+        }
+        list.extend([10, 0, 3, 1]);
+        list.extend(ROUND);
+        list.extend(attack);
+        list.extend(ROUND);
+        lists.push((format!("kind-{kind}-level-{level}-{what}"), list));
+    }
+    lists
+}
+
+/// Takes what the client of each connection sent that authenticates.
+fn collect_secured(file: &str, pdus: &[CapturedPdu], secured: &mut Collection) {
+    let mut connections = BTreeMap::<usize, Vec<&CapturedPdu>>::new();
+    for pdu in pdus.iter().filter(|pdu| pdu.to.port() == EPMAP_PORT) {
+        connections.entry(pdu.connection).or_default().push(pdu);
+    }
+    let has_verifier = |pdu: &&CapturedPdu| pdu.octets.get(10..12) > Some(&[0, 0]);
+    for pdus in connections.into_values() {
+        if !pdus.iter().any(has_verifier) {
+            continue;
+        }
+        let pdus = &pdus[..pdus.len().min(CALLS)];
+        let kinds: Vec<_> = pdus.iter().map(|pdu| pdu.octets.get(2)).collect();
+        let source = format!("{file}-{}", pdus[0].frame);
+        let at_once = secured.seeds.len() % 2 == 1;
+        let octets = pdus.iter().map(|pdu| &pdu.octets[..]);
+        let list = fuzzing::secure_association_list(octets, 0, at_once);
+        secured.add((kinds, pdus.len()), &source, list);
+    }
+}
+
 /// Takes what each client asked for and its server answered, as an operation
 /// list.
 fn collect_clients(file: &str, pdus: &[CapturedPdu], clients: &mut Collection) {
@@ -436,7 +568,7 @@ fn collect_clients(file: &str, pdus: &[CapturedPdu], clients: &mut Collection) {
 /// The reader of the seeds sees traffic of both byte orders, and calls.
 #[test]
 fn seeds_are_taken_from_calls_in_both_byte_orders_and_in_ndr64() {
-    let captured = captured();
+    let captured = captured(&support::own_captures());
     let orders: BTreeSet<_> = captured["pdu"]
         .iter()
         .map(|(_, octets)| octets[4])

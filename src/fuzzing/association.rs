@@ -84,7 +84,7 @@ const CALL_TIMEOUT: Duration = Duration::from_millis(45_500);
 const OBJECT: Uuid = uuid!("11111111-2222-3333-4444-555555555555");
 
 /// Settings with small limits; the first choice is that of a real server.
-fn some_settings(choices: &mut Choices) -> Settings {
+pub(super) fn some_settings(choices: &mut Choices) -> Settings {
     let served = [
         (SyntaxId::EPT, vec![SyntaxId::NDR]),
         (SyntaxId::MGMT, vec![SyntaxId::NDR64, SyntaxId::NDR]),
@@ -157,7 +157,7 @@ const GROUP: u32 = 7;
 
 /// Statuses of faults that calls are answered with begin here; no machine of
 /// ours answers with them.
-const OWN_STATUS: u32 = 0x0f00_0000;
+pub(super) const OWN_STATUS: u32 = 0x0f00_0000;
 
 impl Driver {
     fn new(settings: Arc<Settings>) -> Self {
@@ -555,7 +555,7 @@ impl Driver {
 
 /// What a call is answered with: octets that nobody takes for another answer,
 /// or a fault. The client chooses by the operation number.
-fn some_stub(call: &Call, number: u32) -> Option<Vec<u8>> {
+pub(super) fn some_stub(call: &Call, number: u32) -> Option<Vec<u8>> {
     let length = match usize::from(call.opnum % 256) {
         opnum @ 0..180 => opnum * 67,
         opnum @ 180..200 => (opnum - 179) * 4_000,
@@ -581,7 +581,7 @@ fn some_header_of(ptype: PacketType, flags: u8, call: u8) -> Header {
 }
 
 /// A bind or alter_context.
-fn some_bind(ptype: PacketType, choices: &mut Choices) -> Vec<u8> {
+pub(super) fn some_bind(ptype: PacketType, choices: &mut Choices) -> Vec<u8> {
     let [flags, call] = [choices.u8() ^ PfcFlags::WHOLE.0, choices.u8()];
     let header = some_header_of(ptype, flags, call);
     let sizes = [5840, 0, 1432, 100, 2000, 4280, u16::MAX];
@@ -630,7 +630,7 @@ fn add_context(contexts: &mut ContextsBuf, choice: u8) {
 }
 
 /// `count` equal requests, or as many fragments of one.
-fn some_requests(choices: &mut Choices, count: u8) -> Vec<u8> {
+pub(super) fn some_requests(choices: &mut Choices, count: u8) -> Vec<u8> {
     let [flags, call, context] = [choices.u8() ^ PfcFlags::WHOLE.0, choices.u8(), choices.u8()];
     let stub = vec![call; usize::from(choices.u8()) * 23];
     let request = Request {
@@ -656,7 +656,7 @@ fn some_requests(choices: &mut Choices, count: u8) -> Vec<u8> {
 }
 
 /// A header of any type with some octets behind it.
-fn some_header(choices: &mut Choices) -> Vec<u8> {
+pub(super) fn some_header(choices: &mut Choices) -> Vec<u8> {
     let [ptype, flags, call, length] = [choices.u8(), choices.u8(), choices.u8(), choices.u8()];
     let header = some_header_of(PacketType(ptype), flags, call);
     let mut octets = Vec::new();
