@@ -42,7 +42,7 @@ const HAS_MIC: u32 = 2;
 /// A list of AV pairs that was read to its end.
 ///
 /// Layout: id u16, length u16, value; the last has the id 0. What stands behind
-/// that is no part of it.
+/// that is no part of it, and neither is that pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AvPairs<'a>(&'a [u8]);
 
@@ -239,7 +239,8 @@ mod tests {
     fn what_stands_behind_a_list_is_no_part_of_it() {
         let octets = [&list(AvId::HOST, b"H\0")[..], b"more"].concat();
         let pairs = AvPairs::decode(&octets).unwrap();
-        assert_eq!(pairs.0.len(), octets.len() - 4);
+        // Neither is its end, four zeros.
+        assert_eq!(pairs.0.len(), octets.len() - 8);
     }
 
     #[test]
