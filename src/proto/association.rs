@@ -110,6 +110,17 @@ pub struct Caller {
     index: usize,
 }
 
+/// A packet that ended the connection, since its verifier was not that of the
+/// security context that it was to come under: changed, repeated or made up on
+/// its way.
+#[derive(Clone, Debug)]
+pub struct Abuse {
+    /// Whose security context it is.
+    pub caller: Caller,
+    /// What was wrong, for a log; a peer is never told.
+    pub reason: &'static str,
+}
+
 /// The answer to a call.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer<'a> {
@@ -209,6 +220,8 @@ pub struct Association {
     answered: bool,
     /// What happened since the last look.
     counts: Counts,
+    /// The packet that ended the connection, if its verifier did not fit.
+    abuse: Option<Abuse>,
 }
 
 /// What happened since the last look.
@@ -248,7 +261,14 @@ impl Association {
             last_active: now,
             answered: false,
             counts: Counts::default(),
+            abuse: None,
         }
+    }
+
+    /// The packet that ended the connection, if it was one whose verifier did not
+    /// fit.
+    pub fn abuse(&self) -> Option<&Abuse> {
+        self.abuse.as_ref()
     }
 
     /// Takes whole PDUs out of `octets` while the limits allow; the rest stays.

@@ -18,7 +18,7 @@ mod protect;
 pub mod security;
 mod transmit;
 
-pub use association::{Answer, Association, Call, Caller, Closed, Counts, Event, Settings};
+pub use association::{Abuse, Answer, Association, Call, Caller, Closed, Counts, Event, Settings};
 pub use client::{Agreed, ClientAssociation, ClientEvent, ClientSettings, ProtocolError};
 pub use context::Served;
 pub use group::Groups;

@@ -376,6 +376,15 @@ impl SecurityContexts {
         place.map(Some).ok_or(NoSuchContext)
     }
 
+    /// Where the context stands that a verifier which names none was to be of:
+    /// that of its id, or the bind's; only one that is complete.
+    pub fn meant(&self, verifier: &AuthVerifier) -> Option<usize> {
+        let is_of_id = |slot: &Slot| slot.named.context_id == verifier.context_id;
+        let index = self.slots.iter().position(is_of_id).or(self.of_bind)?;
+        let is_complete = self.get(index)?.stage == Stage::Complete;
+        is_complete.then_some(index)
+    }
+
     /// Whether the last leg of a context was refused.
     pub fn has_failed(&self) -> bool {
         self.slots.iter().any(|slot| slot.stage == Stage::Failed)

@@ -4,7 +4,7 @@
 use super::limits::{Client, Limit};
 use super::logons::TooMany;
 use super::{AUDIT_TARGET, Server, lock};
-use crate::proto::{Leg, LegOutcome, SecurityError};
+use crate::proto::{Abuse, Leg, LegOutcome, SecurityError};
 use crate::transport::Caller;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -77,6 +77,31 @@ pub(super) async fn take(server: &Arc<Server>, caller: Caller, leg: Leg) -> LegO
         }
     }
     outcome
+}
+
+/// Tells of a packet whose verifier did not fit: as many of a client as of wrong
+/// logons that do not wait, so that nobody fills the log.
+pub(super) fn tell(server: &Server, caller: Caller, abuse: &Abuse) {
+    let statistics = &server.statistics;
+    statistics.refused_packets.fetch_add(1, Ordering::Relaxed);
+    let now = Instant::now();
+    let entered = lock(&server.abuses).enter(now, Client::of(caller));
+    if entered.is_ok_and(|ticket| ticket.at <= now) {
+        let who = Who::from(caller);
+        warn!(
+            target: AUDIT_TARGET,
+            op = "verify",
+            result = "refused",
+            account = %abuse.caller.principal.to_string().escape_debug(),
+            authentication = %abuse.caller.auth_type,
+            level = %abuse.caller.auth_level,
+            uid = who.uid,
+            pid = who.pid,
+            address = who.address.map(tracing::field::display),
+            reason = %abuse.reason,
+            "verify"
+        );
+    }
 }
 
 /// Takes it, aside where it may wait.

@@ -48,6 +48,9 @@ pub struct Server {
     clients: Mutex<Clients>,
     /// Wrong logons.
     logons: Mutex<Logons>,
+    /// Packets whose verifier did not fit, counted as wrong logons are: further
+    /// ones are not logged.
+    abuses: Mutex<Logons>,
     /// Taken by legs that may wait for files or other hosts.
     blocking_legs: Semaphore,
     /// Octets of calls that are incomplete or wait, on all connections.
@@ -77,6 +80,8 @@ pub struct Statistics {
     logons: AtomicU64,
     /// Logons that were refused.
     wrong_logons: AtomicU64,
+    /// Packets whose verifier did not fit.
+    refused_packets: AtomicU64,
 }
 
 impl Statistics {
@@ -96,6 +101,11 @@ impl Statistics {
     /// Logons that came to their end, and those that were refused.
     pub fn logons(&self) -> [u64; 2] {
         [&self.logons, &self.wrong_logons].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Packets of clients that had logged on whose verifier did not fit.
+    pub fn refused_packets(&self) -> u64 {
+        self.refused_packets.load(Ordering::Relaxed)
     }
 }
 
@@ -120,6 +130,7 @@ impl Server {
             interfaces,
             served,
             logons: Mutex::new(Logons::new(limits.wrong_logons, limits.wrong_logon_rest)),
+            abuses: Mutex::new(Logons::new(limits.wrong_logons, limits.wrong_logon_rest)),
             blocking_legs: Semaphore::new(BLOCKING_LEGS),
             providers: providers.into(),
             limits,

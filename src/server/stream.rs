@@ -305,6 +305,9 @@ impl Connection {
         match end {
             Ok(closed) => {
                 self.count(closed);
+                if let Some(abuse) = self.association.abuse() {
+                    logon::tell(self.server(), self.caller, abuse);
+                }
                 debug!(peer = %self.caller, ?closed, "closing");
                 self.linger().await;
             }

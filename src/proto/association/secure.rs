@@ -1,6 +1,6 @@
 //! Legs of an authentication, verifiers of requests, verification trailers.
 
-use super::{Association, Call, Caller, Joining, State, Step};
+use super::{Abuse, Association, Call, Caller, Joining, State, Step};
 use crate::proto::answer::About;
 use crate::proto::context::Answers;
 use crate::proto::fragment::Assembly;
@@ -62,6 +62,9 @@ struct Unfit {
     status: FaultStatus,
     /// Its did-not-execute bit.
     did_not_execute: bool,
+    /// Which security context is complete and was to be used all the same, and
+    /// what was wrong.
+    abuse: Option<(usize, &'static str)>,
 }
 
 impl Unfit {
@@ -71,6 +74,15 @@ impl Unfit {
             about,
             status,
             did_not_execute: false,
+            abuse: None,
+        }
+    }
+
+    /// The same of a security context that is complete.
+    fn of(self, index: usize, reason: &'static str) -> Self {
+        Unfit {
+            abuse: Some((index, reason)),
+            ..self
         }
     }
 }
@@ -234,7 +246,16 @@ impl Association {
         };
         judged
             .and_then(|(security, about)| self.unsealed(security, about, pdu, request, octets))
-            .map_err(|unfit| self.fault_and_close(unfit.about, unfit.status, unfit.did_not_execute))
+            .map_err(|unfit| self.unfit(unfit))
+    }
+
+    /// Ends the connection for a verifier, and takes note of whose it was to be.
+    fn unfit(&mut self, unfit: Unfit) -> Step {
+        self.abuse = unfit.abuse.and_then(|(index, reason)| {
+            let caller = self.caller(Some(index))?;
+            Some(Abuse { caller, reason })
+        });
+        self.fault_and_close(unfit.about, unfit.status, unfit.did_not_execute)
     }
 
     /// The security context of a call's first fragment.
@@ -245,9 +266,14 @@ impl Association {
     ) -> Result<(Option<usize>, About), Unfit> {
         let header = &pdu.header;
         let about = About::new(header, request.context_id);
-        let named = self.security.named(pdu.auth.as_ref());
-        let security =
-            named.map_err(|NoSuchContext| Unfit::new(about, FaultStatus::ACCESS_DENIED))?;
+        let verifier = pdu.auth.as_ref();
+        let security = self.security.named(verifier).map_err(|NoSuchContext| {
+            let unfit = Unfit::new(about, FaultStatus::ACCESS_DENIED);
+            match verifier.and_then(|verifier| self.security.meant(verifier)) {
+                Some(index) => unfit.of(index, "the verifier is not its security context's"),
+                None => unfit,
+            }
+        })?;
         let slot = security.and_then(|index| self.security.get(index));
         match slot.map_or(Stage::Complete, |slot| slot.stage) {
             Stage::Complete => Ok((security, about)),
@@ -271,7 +297,7 @@ impl Association {
     ) -> Result<Judged, Unfit> {
         let signs_header = self.security.signs_header;
         let slot = security.and_then(|index| self.security.get_mut(index));
-        let Some(slot) = slot.filter(|slot| slot.signs()) else {
+        let (Some(index), Some(slot)) = (security, slot.filter(|slot| slot.signs())) else {
             return Ok((security, None));
         };
         let Some(verifier) = &pdu.auth else {
@@ -279,12 +305,15 @@ impl Association {
                 None => FaultStatus::ACCESS_DENIED,
                 Some(_) => FaultStatus::PROTO_ERROR,
             };
-            return Err(Unfit::new(about, status));
+            return Err(Unfit::new(about, status).of(index, "no verifier where one is due"));
         };
         let plain = slot
             .protection(signs_header)
             .and_then(|mut context| context.verified(octets, request.stub.len(), verifier))
-            .ok_or(Unfit::new(about, FaultStatus::SEC_PKG_ERROR))?;
+            .ok_or_else(|| {
+                let unfit = Unfit::new(about, FaultStatus::SEC_PKG_ERROR);
+                unfit.of(index, "the signature does not fit")
+            })?;
         Ok((security, Some(plain.into())))
     }
 

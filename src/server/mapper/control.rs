@@ -296,6 +296,8 @@ impl Mapper {
         let [logons, wrong_logons] = self.statistics.logons();
         counters.push(counter("logons", logons));
         counters.push(counter("wrong_logons", wrong_logons));
+        let packets = self.statistics.refused_packets();
+        counters.push(counter("refused_packets", packets));
         counters.truncate(request.max_counters as usize);
         let response = CountersResponse {
             max_counters: request.max_counters,
