@@ -100,3 +100,46 @@ fn a_code_over_other_octets_takes_a_sequence_number() {
         }
     }
 }
+
+#[test]
+fn at_level_connect_a_server_may_do_without_an_exchanged_key() {
+    use crate::security::NtHash;
+    use crate::security::ntlm::message::{Authenticate, Challenge, with_mic};
+    use crate::security::ntlm::{Flags, keys};
+    let weaker = Flags::SIGN | Flags::KEY_128 | Flags::KEY_EXCHANGE;
+    let mut client = initiator(&user(), AuthLevel::CONNECT);
+    let negotiate = more(client.proceed(&[]));
+    let challenge = more(acceptor(settings(), AuthLevel::CONNECT).proceed(&negotiate));
+    let challenge = Challenge::decode(&challenge).unwrap();
+    let (number, flags) = (challenge.challenge, challenge.flags.without(weaker));
+    let challenge = Challenge { flags, ..challenge }.encode();
+    let message = client.proceed(&challenge).unwrap().token;
+    let said = Authenticate::decode(&message).unwrap();
+    assert!(said.session_key.is_empty());
+    assert!(!said.flags.intersects(weaker));
+    // The MIC is made with the key that follows from the proof.
+    let ntowf = keys::ntowf_v2(&NtHash::of("Password"), "User", "Domain");
+    let (proof, blob) = said.nt_response.split_first_chunk().unwrap();
+    assert_eq!(*proof, keys::proof_v2(&ntowf, &number, blob));
+    let key = keys::session_base_v2(&ntowf, proof);
+    let unsigned = with_mic(message.clone(), &[0; 16]);
+    let mic = keys::mic(&key, [&negotiate, &challenge, &unsigned]);
+    assert_eq!(said.mic, Some(mic));
+}
+
+#[test]
+fn at_higher_levels_a_server_may_not() {
+    use crate::security::ntlm::Flags;
+    use crate::security::ntlm::message::Challenge;
+    for level in [AuthLevel::INTEGRITY, AuthLevel::PRIVACY] {
+        for weaker in [Flags::SIGN, Flags::KEY_128, Flags::KEY_EXCHANGE] {
+            let mut client = initiator(&user(), level);
+            let negotiate = more(client.proceed(&[]));
+            let challenge = more(acceptor(settings(), level).proceed(&negotiate));
+            let challenge = Challenge::decode(&challenge).unwrap();
+            let flags = challenge.flags.without(weaker);
+            let challenge = Challenge { flags, ..challenge }.encode();
+            assert!(client.proceed(&challenge).is_err(), "{level} {weaker:?}");
+        }
+    }
+}
