@@ -18,8 +18,9 @@ use epmapper::service::Conversation;
 use epmapper::transport::Listener;
 use epmapper::transport::unix::Access;
 use realm::{ALICE, Nature, REALM, Realm, within};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -183,5 +184,50 @@ fn the_daemon_takes_the_keytab_of_its_configuration() {
             ];
             programs::run(&python, &arguments, "").assert_success();
         }
+    });
+}
+
+#[test]
+fn epm_logs_on_by_its_tickets_and_by_a_password() {
+    let name = "epm_logs_on_by_its_tickets_and_by_a_password";
+    within(name, 35, Nature::default(), |realm| {
+        let keytab = realm.path("keytab");
+        let config = format!(
+            "[security]\nkeytab = {keytab:?}\nrequire = \"everything\"\nlevel = \"connect\"\n"
+        );
+        let daemon = Daemon::start(Ipv4Addr::new(127, 0, 92, 5), &config);
+        let address = daemon.address().to_string();
+        let password = realm.path("password");
+        fs::write(&password, ALICE.1).unwrap();
+        fs::set_permissions(&password, Permissions::from_mode(0o600)).unwrap();
+        let (password, user) = (
+            password.display().to_string(),
+            format!("{}@{REALM}", ALICE.0),
+        );
+        let target = format!("host/{HOST}");
+        let lookup = |options: &[&str]| {
+            let arguments = [&["lookup", &address, "--target", &target], options].concat();
+            programs::run(Path::new(env!("CARGO_BIN_EXE_epm")), &arguments, "")
+        };
+        let by_password = ["--user", &user, "--password-file", &password];
+        realm.log_on();
+        for level in ["connect", "integrity", "privacy"] {
+            let level = ["--level", level];
+            let ways: [&[&str]; 3] = [
+                &["--kerberos"],
+                &[&by_password[..], &["--kerberos"]].concat(),
+                &by_password,
+            ];
+            for way in ways {
+                let answered = lookup(&[way, &level].concat());
+                answered.assert_success();
+                assert!(answered.stdout.contains("epmapper"), "{}", answered.stdout);
+            }
+        }
+        // Nobody is answered, and another service's ticket is no use.
+        assert!(!lookup(&[]).status.success());
+        let elsewhere = ["lookup", &address, "--kerberos", "--target", "host/nowhere"];
+        let refused = programs::run(Path::new(env!("CARGO_BIN_EXE_epm")), &elsewhere, "");
+        assert!(!refused.status.success());
     });
 }
