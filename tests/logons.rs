@@ -242,6 +242,47 @@ fn a_connection_has_so_many_security_contexts() {
     assert!(peer.pdu_or_end().is_none());
 }
 
+/// A first leg of another context than the bind's, with a long token; whether it is answered.
+fn begin_another(peer: &mut Peer, ptype: PacketType, id: u32) -> bool {
+    let identity = Identity {
+        id,
+        ..Identity::new(NTLM, AuthLevel::CONNECT)
+    };
+    let token = hello(&"a".repeat(4000));
+    let none = PfcFlags::default();
+    let pdu = negotiation(ptype, none, SyntaxId::EPT, Some((identity, &token)));
+    peer.try_send(&pdu) && peer.pdu_or_end().is_some()
+}
+
+#[test]
+fn half_logons_of_all_connections_together_are_limited() {
+    let limits = Limits {
+        held_octets: 40_000,
+        ..Limits::default()
+    };
+    let running = Running::new(words(), limits, Access::default());
+    let mut hogs = Vec::new();
+    let mut begun = 0;
+    for _ in 0..4 {
+        let mut hog = Peer::connect(running.tcp);
+        let mut contexts = (1..60).take_while(|id| match id {
+            1 => begin_another(&mut hog, PacketType::BIND, *id),
+            _ => begin_another(&mut hog, PacketType::ALTER_CONTEXT, *id),
+        });
+        begun += contexts.by_ref().count();
+        hogs.push(hog);
+    }
+    // All of them could have had 236 of 4000 octets.
+    assert!((8..40).contains(&begun), "{begun} contexts");
+    // Who logs on as people do is heard.
+    let mut right = Peer::connect(running.tcp);
+    let level = AuthLevel::CONNECT;
+    assert_eq!(
+        log_on(&mut right, level, "alice", &proof("alice")),
+        Came::Ack
+    );
+}
+
 /// A provider whose legs wait until they are told to go on.
 #[derive(Debug)]
 struct Slow {

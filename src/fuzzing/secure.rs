@@ -202,8 +202,10 @@ impl Driver {
         assert!(had_room || taken == 0, "octets taken without room");
         let longest = self.settings.max_call.max(self.settings.max_frag.into());
         let held = self.association.held();
+        // Tokens that came, and a little more for each context.
+        let legs = self.stream.len() + 1024 * self.settings.security.max_contexts;
         assert!(
-            held <= self.settings.max_call + 2 * longest,
+            held <= self.settings.max_call + 2 * longest + legs,
             "{held} octets held"
         );
         // No answer of the machine's own is twice as long as what it answers,

@@ -433,9 +433,14 @@ impl Association {
             .min_by_key(|(deadline, _)| *deadline)
     }
 
-    /// How many octets of calls this holds that are not complete, or wait.
+    /// How many octets this holds of calls that are not complete, or wait, and
+    /// of authentications under way.
     pub fn held(&self) -> usize {
-        self.queued_stub + self.assembly.as_ref().map_or(0, Assembly::stub_len)
+        let legs = match self.closed {
+            None => self.security.held(),
+            Some(_) => 0,
+        };
+        self.queued_stub + self.assembly.as_ref().map_or(0, Assembly::stub_len) + legs
     }
 
     /// Gives the incomplete call up with a fault and ends the connection, since

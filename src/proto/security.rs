@@ -185,6 +185,10 @@ impl Security {
 /// many contexts as there can be fits into a PDU.
 const LONGEST_TOKEN: usize = 32 << 10;
 
+/// Octets that a context under way counts for beside the tokens that it took,
+/// about what the smallest one keeps.
+const CONTEXT_OCTETS: usize = 512;
+
 /// How far a security context is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -240,9 +244,30 @@ pub(super) struct Slot {
     /// What the provider made; away while it takes a token, and once that was
     /// refused.
     pub context: Option<Box<dyn SecurityContext>>,
+    /// Octets of the tokens that it took.
+    pub taken: usize,
 }
 
 impl Slot {
+    /// A context that has seen no token.
+    pub fn new(named: Named) -> Self {
+        Slot {
+            named,
+            stage: Stage::Begun,
+            context: None,
+            taken: 0,
+        }
+    }
+
+    /// Octets that it keeps at most until it is complete: what came may have to
+    /// be signed at the end.
+    fn held(&self) -> usize {
+        match self.stage {
+            Stage::Begun => CONTEXT_OCTETS + self.taken,
+            Stage::Complete | Stage::Failed => 0,
+        }
+    }
+
     /// Whether packets carry a signature: from level packet on.
     pub fn signs(&self) -> bool {
         self.named.auth_level >= AuthLevel::PACKET
@@ -253,6 +278,7 @@ impl Slot {
     /// # Source
     /// MS-RPCE 2.2.1.1.8: packet is integrity on connections.
     pub fn leg(&mut self, token: Bytes) -> Leg {
+        self.taken = self.taken.saturating_add(token.len());
         Leg {
             auth_type: self.named.auth_type,
             auth_level: match self.named.auth_level {
@@ -390,6 +416,11 @@ impl SecurityContexts {
         self.slots.iter().any(|slot| slot.stage == Stage::Failed)
     }
 
+    /// Octets that contexts under way keep.
+    pub fn held(&self) -> usize {
+        self.slots.iter().map(Slot::held).sum()
+    }
+
     /// Makes room for the context that a verifier asks for; returns where it
     /// stands.
     ///
@@ -418,11 +449,7 @@ impl SecurityContexts {
         if self.slots.len() >= security.max_contexts {
             return Err(NotBegun::TooMany);
         }
-        self.slots.push(Slot {
-            named: Named::by(verifier),
-            stage: Stage::Begun,
-            context: None,
-        });
+        self.slots.push(Slot::new(Named::by(verifier)));
         Ok(self.slots.len() - 1)
     }
 

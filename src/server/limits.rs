@@ -26,7 +26,8 @@ pub struct Limits {
     pub calls_in_flight: usize,
     /// Stub octets of one call, and of all calls of a connection that wait.
     pub call_octets: usize,
-    /// Stub octets of all connections' calls that are incomplete or wait.
+    /// Octets of all connections' calls that are incomplete or wait, and of
+    /// their authentications under way.
     pub held_octets: usize,
     /// Octets of answers that wait for a client to read them; above it no
     /// further call of that connection is begun.
@@ -109,7 +110,7 @@ pub enum Limit {
     IdleTimeout,
     /// A client did not complete a call in time and was closed.
     CallTimeout,
-    /// A client was closed whose calls grew when all held too much.
+    /// A client was closed whose calls or legs grew when all held too much.
     HeldOctets,
     /// A client's further calls were left unread for a while.
     CallsInFlight,

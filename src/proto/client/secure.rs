@@ -78,11 +78,7 @@ impl Authentication {
             context_id: CONTEXT_ID,
         };
         Authentication {
-            slot: Slot {
-                named,
-                stage: Stage::Begun,
-                context: None,
-            },
+            slot: Slot::new(named),
             turn: Turn::Idle,
             token: None,
             signs_header: false,

@@ -14,6 +14,10 @@ const SPNEGO: &[u8] = b"\x2b\x06\x01\x05\x05\x02";
 /// The most mechanisms that a client may name; real ones name up to five.
 pub const MOST_MECHANISMS: usize = 32;
 
+/// The longest list of them, which is kept to be signed at the end: some 60
+/// octets of a real client's.
+pub const LONGEST_LIST: usize = 1024;
+
 /// What starts a token that GSS-API frames: [APPLICATION 0], constructed.
 const FRAME: Tag = Tag::Application {
     constructed: true,
@@ -37,11 +41,14 @@ impl<'a> MechTypes<'a> {
     /// Layout: SEQUENCE OF OBJECT IDENTIFIER.
     ///
     /// # Errors
-    /// `Token` when it is none, or has no mechanism or too many.
+    /// `Token` when it is none, has no mechanism or too many, or is too long.
     ///
     /// # Source
     /// RFC 4178 4.1.
     pub fn decode(octets: &'a [u8]) -> Result<Self, SecurityError> {
+        if octets.len() > LONGEST_LIST {
+            return Err(SecurityError::Token("its list of mechanisms is too long"));
+        }
         let mut rest = only(octets, Tag::Sequence)?;
         let mut count = 0;
         while !rest.is_empty() {
@@ -439,6 +446,15 @@ mod tests {
         // accept-completed alone, as Samba ends where nothing is signed.
         let done = NegTokenResp::decode(b"\xa1\x07\x30\x05\xa0\x03\x0a\x01\x00").unwrap();
         assert_eq!(done.neg_state, Some(NegState::ACCEPT_COMPLETED));
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_to_be_kept_is_refused() {
+        // What stands around the one identifier takes 8 octets.
+        for (length, is_good) in [(LONGEST_LIST - 8, true), (LONGEST_LIST - 7, false)] {
+            let list = MechTypes::encode([&vec![0x2a; length][..]]);
+            assert_eq!(MechTypes::decode(&list).is_ok(), is_good, "{}", list.len());
+        }
     }
 
     #[test]
