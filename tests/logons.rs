@@ -347,13 +347,18 @@ impl SecurityContext for SlowContext {
 
 /// Slow legs: the server, what tells that one has begun, and what lets it go on.
 fn slow() -> (Running, Receiver<()>, Sender<()>) {
+    slow_with(Limits::default())
+}
+
+/// The same with these limits.
+fn slow_with(limits: Limits) -> (Running, Receiver<()>, Sender<()>) {
     let (begun, has_begun) = mpsc::channel();
     let (go, may_go) = mpsc::channel();
     let slow = Slow {
         begun,
         go: Arc::new(Mutex::new(may_go)),
     };
-    let running = Running::new(vec![Arc::new(slow)], Limits::default(), Access::default());
+    let running = Running::new(vec![Arc::new(slow)], limits, Access::default());
     (running, has_begun, go)
 }
 
@@ -387,6 +392,31 @@ fn a_leg_that_waits_holds_nobody_up() {
         Pdu::decode(&answer).unwrap().body,
         Body::BindAck(_)
     ));
+}
+
+#[test]
+fn right_logons_of_one_client_at_once_do_not_slow_each_other() {
+    let limits = Limits {
+        wrong_logons: 8,
+        ..unforgiving()
+    };
+    let (running, has_begun, go) = slow_with(limits);
+    let mut peers: Vec<Peer> = (0..8).map(|_| begin(&running)).collect();
+    for _ in &peers {
+        has_begun.recv_timeout(daemon::DEADLINE).unwrap();
+    }
+    // As many are taken at once; the next is heard behind them.
+    peers.push(begin(&running));
+    let mut other = Peer::bound(running.tcp);
+    assert_eq!(ask_ept(&mut other), Came::Ack);
+    for _ in &peers {
+        go.send(()).unwrap();
+    }
+    for mut peer in peers {
+        let answer = peer.pdu_or_end().expect("an answer to the bind");
+        let answer = Pdu::decode(&answer).unwrap().body;
+        assert!(matches!(answer, Body::BindAck(_)), "{answer:?}");
+    }
 }
 
 #[test]

@@ -6,10 +6,12 @@ use super::logons::TooMany;
 use super::{AUDIT_TARGET, Server, lock};
 use crate::proto::{Abuse, Leg, LegOutcome, SecurityError};
 use crate::transport::Caller;
+use crate::wire::pdu::AuthType;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use tokio::sync::SemaphorePermit as Place;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 use tracing::{debug, warn};
@@ -18,6 +20,7 @@ use tracing::{debug, warn};
 pub(super) async fn take(server: &Arc<Server>, caller: Caller, leg: Leg) -> LegOutcome {
     let client = Client::of(caller);
     let (auth_type, auth_level) = (leg.auth_type, leg.auth_level);
+    let mut place = place(server, auth_type).await?;
     let ticket = match lock(&server.logons).enter(Instant::now(), client) {
         Ok(ticket) => ticket,
         Err(TooMany) => {
@@ -30,9 +33,13 @@ pub(super) async fn take(server: &Arc<Server>, caller: Caller, leg: Leg) -> LegO
     };
     if ticket.at > Instant::now() {
         server.strikes.strike(Limit::WrongLogons);
+        let waits_aside = place.take().is_some();
         sleep_until(ticket.at.into()).await;
+        if waits_aside {
+            place = self::place(server, auth_type).await?;
+        }
     }
-    let outcome = proceed(server, leg).await;
+    let outcome = proceed(server, leg, place).await;
     if outcome.is_ok() {
         lock(&server.logons).give_back(Instant::now(), ticket);
     }
@@ -104,15 +111,26 @@ pub(super) fn tell(server: &Server, caller: Caller, abuse: &Abuse) {
     }
 }
 
-/// Takes it, aside where it may wait.
-async fn proceed(server: &Arc<Server>, leg: Leg) -> LegOutcome {
-    let providers = server.providers.clone();
-    let mut of_type = providers.iter().filter(|p| p.auth_type() == leg.auth_type);
-    if !of_type.any(|provider| provider.may_block()) {
-        return leg.take(&providers);
-    }
+/// A place among the legs that may wait, for one of those; `None` for others.
+///
+/// It is had before a ticket, so that right logons of one client wait for each
+/// other here and not for their tickets, as wrong ones do.
+async fn place(server: &Server, auth_type: AuthType) -> Result<Option<Place<'_>>, SecurityError> {
     const GONE: SecurityError = SecurityError::Token("the server ends");
-    let _place = server.blocking_legs.acquire().await.map_err(|_| GONE)?;
+    let mut of_type = server.providers.iter();
+    if !of_type.any(|provider| provider.auth_type() == auth_type && provider.may_block()) {
+        return Ok(None);
+    }
+    let place = server.blocking_legs.acquire().await;
+    place.map(Some).map_err(|_| GONE)
+}
+
+/// Takes it, aside where it has a place there.
+async fn proceed(server: &Server, leg: Leg, place: Option<Place<'_>>) -> LegOutcome {
+    let providers = server.providers.clone();
+    let Some(_place) = place else {
+        return leg.take(&providers);
+    };
     let taken = spawn_blocking(move || leg.take(&providers)).await;
     taken.unwrap_or(Err(SecurityError::Token("it broke the provider")))
 }
