@@ -193,6 +193,33 @@ fn flags_that_are_lowered_in_the_last_message_are_refused() {
 }
 
 #[test]
+fn nothing_is_sealed_where_that_was_not_agreed_on() {
+    for asked in [AuthLevel::CONNECT, AuthLevel::INTEGRITY] {
+        let mut client = initiator(&user(), asked);
+        let mut server = acceptor(settings(), AuthLevel::PRIVACY);
+        let outcome = exchange(&mut client, &mut server);
+        let expected = SecurityError::Level("packets are not to be sealed");
+        assert_eq!(outcome, Err(expected), "{asked}");
+        // Who does not know the password is not told that much.
+        let mut client = initiator(&credentials("User", "Domain", "password"), asked);
+        let mut server = acceptor(settings(), AuthLevel::PRIVACY);
+        assert_eq!(reason(exchange(&mut client, &mut server)), "wrong password");
+    }
+}
+
+#[test]
+fn nothing_is_signed_where_that_was_not_agreed_on() {
+    let mut client = initiator(&user(), AuthLevel::CONNECT);
+    let mut server = acceptor(settings(), AuthLevel::INTEGRITY);
+    assert!(exchange(&mut client, &mut server).unwrap().is_complete);
+    assert!(!server.can_sign());
+    let (mut octets, mut signature) = ([7; 64], [0; 16]);
+    let signed = server.protect(packet(&mut octets, true), &mut signature);
+    assert!(signed.is_err());
+    assert!(verified(&mut server, &octets, &signature, true).is_err());
+}
+
+#[test]
 fn flags_that_were_not_offered_are_refused() {
     let message = last(AuthLevel::INTEGRITY);
     let flags = Authenticate::decode(&message).unwrap().flags;
@@ -273,6 +300,64 @@ fn nobody_logs_on_where_that_is_not_allowed() {
         let (octets, signature) = protected(&mut client, &[7; 64], true);
         assert!(verified(&mut server, &octets, &signature, true).is_ok());
     }
+}
+
+#[test]
+fn who_gives_a_name_or_a_response_is_not_nobody() {
+    let allowing = || NtlmSettings {
+        anonymous: true,
+        ..settings()
+    };
+    let message = last(AuthLevel::INTEGRITY);
+    let somebody = Authenticate::decode(&message).unwrap();
+    let nobody = Authenticate {
+        user: &[],
+        domain: &[],
+        lm_response: &[0],
+        nt_response: &[],
+        ..somebody.clone()
+    };
+    let judged = |message: &Authenticate| {
+        let outcome = judged(allowing(), AuthLevel::INTEGRITY, &message.encode());
+        outcome.map(|answer| answer.is_complete)
+    };
+    assert_eq!(judged(&nobody), Ok(true));
+    for (name, message) in [
+        (
+            "a name",
+            Authenticate {
+                user: somebody.user,
+                ..nobody.clone()
+            },
+        ),
+        (
+            "an NT response",
+            Authenticate {
+                nt_response: somebody.nt_response,
+                ..nobody.clone()
+            },
+        ),
+        (
+            "an LM response",
+            Authenticate {
+                lm_response: &[0; 24],
+                ..nobody.clone()
+            },
+        ),
+    ] {
+        assert!(judged(&message).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn no_two_challenges_are_alike() {
+    let challenge = || {
+        let hello = more(initiator(&user(), AuthLevel::INTEGRITY).proceed(&[]));
+        let mut server = Ntlm::new(settings()).accept(AuthLevel::INTEGRITY);
+        let message = more(server.proceed(&hello));
+        Challenge::decode(&message).unwrap().challenge
+    };
+    assert_ne!(challenge(), challenge());
 }
 
 #[test]
