@@ -12,6 +12,7 @@ mod peer;
 mod provider;
 
 use epmapper::proto::{LegAnswer, Principal, SecurityContext, SecurityError, SecurityProvider};
+use epmapper::server::mapper::Counter;
 use epmapper::server::{Limits, Mapper, MapperSettings, Server, serve};
 use epmapper::service::{Access, Conversation, Required};
 use epmapper::transport::Listener;
@@ -73,6 +74,11 @@ impl Running {
     /// Logons that came to their end, and those that were refused.
     fn logons(&self) -> [u64; 2] {
         self.mapper.statistics().logons()
+    }
+
+    /// Calls that were refused since more had to be proved for them.
+    fn unproved(&self) -> u64 {
+        self.mapper.counters().count(Counter::RefusedUnproved)
     }
 }
 
@@ -466,6 +472,7 @@ fn lookups_can_be_for_authenticated_callers_only() {
     let call = |opnum| legs::request(PfcFlags::WHOLE, opnum, &[], None);
     assert_eq!(ask(&mut peer, &call(mgmt::INQ_IF_IDS)), denied);
     assert_eq!(ask(&mut peer, &call(mgmt::IS_SERVER_LISTENING)), Came::Ack);
+    assert_eq!(running.unproved(), 2);
 }
 
 #[test]
@@ -484,4 +491,5 @@ fn everything_can_be_for_callers_of_a_least_level_only() {
     let mut peer = Peer::connect(running.tcp);
     log_on(&mut peer, AuthLevel::CONNECT, "alice", &proof("alice"));
     assert_eq!(ask_ept(&mut peer), denied, "level connect is too low");
+    assert_eq!(running.unproved(), 3);
 }

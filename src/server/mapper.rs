@@ -19,7 +19,8 @@ use crate::registry::{
     RegistryError, Table, TableLimits,
 };
 use crate::service::{
-    self, Access, Call, Conversation, Interface, Outcome, Required, mgmt, registration,
+    self, Access, Call, Conversation, Interface, Outcome, Reply, Required, Trust, mgmt,
+    registration,
 };
 use crate::wire::{SyntaxId, TransferSyntax};
 use queue::Queue;
@@ -226,6 +227,18 @@ impl Mapper {
         vec![Arc::new(control::Control(self.clone()))]
     }
 
+    /// Refuses a call of whoever has not proved enough for it, and counts that.
+    ///
+    /// # Errors
+    /// As [`Access::check`].
+    fn admit(&self, kind: Required, trust: Trust) -> Result<(), Reply> {
+        let admitted = self.settings.access.check(kind, trust);
+        if admitted.is_err() {
+            self.counters.add(Counter::RefusedUnproved);
+        }
+        admitted
+    }
+
     /// Reads the registry.
     fn read<T>(&self, read: impl FnOnce(&Table) -> T) -> T {
         read(&self.table.read().unwrap_or_else(PoisonError::into_inner))
@@ -258,8 +271,7 @@ impl Interface for Ept {
     }
 
     fn call(&self, call: Call<'_>) -> Outcome {
-        let kind = Required::of_ept(call.opnum);
-        if let Err(refusal) = self.0.settings.access.check(kind, call.trust) {
+        if let Err(refusal) = self.0.admit(Required::of_ept(call.opnum), call.trust) {
             return refusal.into();
         }
         if registration::is_change(call.opnum) {
@@ -285,8 +297,7 @@ impl Interface for Mgmt {
     }
 
     fn call(&self, call: Call<'_>) -> Outcome {
-        let access = self.0.settings.access;
-        if let Err(refusal) = access.check(Required::of_mgmt(call.opnum), call.trust) {
+        if let Err(refusal) = self.0.admit(Required::of_mgmt(call.opnum), call.trust) {
             return refusal.into();
         }
         let view = mgmt::View {

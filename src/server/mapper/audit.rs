@@ -85,13 +85,15 @@ pub enum Counter {
     RefusedForm,
     /// Changes that could not be written to disk.
     NotStored,
+    /// Calls of whoever would have had to log on, or at a higher level.
+    RefusedUnproved,
     /// Refusals that were not logged, since there were too many.
     NotLogged,
 }
 
 impl Counter {
     /// All of them, in the order of their places.
-    pub const ALL: [Counter; 14] = [
+    pub const ALL: [Counter; 15] = [
         Counter::Inserted,
         Counter::Renewed,
         Counter::Deleted,
@@ -105,6 +107,7 @@ impl Counter {
         Counter::RefusedByLimit,
         Counter::RefusedForm,
         Counter::NotStored,
+        Counter::RefusedUnproved,
         Counter::NotLogged,
     ];
 
@@ -124,6 +127,7 @@ impl Counter {
             Counter::RefusedByLimit => "refused_by_limit",
             Counter::RefusedForm => "refused_form",
             Counter::NotStored => "not_stored",
+            Counter::RefusedUnproved => "refused_unproved",
             Counter::NotLogged => "refusals_not_logged",
         }
     }
