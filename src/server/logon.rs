@@ -5,6 +5,7 @@ use super::limits::{Client, Limit};
 use super::logons::TooMany;
 use super::{AUDIT_TARGET, Server, lock};
 use crate::proto::{Abuse, Leg, LegOutcome, SecurityError};
+use crate::registry::Printable;
 use crate::transport::Caller;
 use crate::wire::pdu::AuthType;
 use std::net::IpAddr;
@@ -52,7 +53,7 @@ pub(super) async fn take(server: &Arc<Server>, caller: Caller, leg: Leg) -> LegO
                 target: AUDIT_TARGET,
                 op = "logon",
                 result = "accepted",
-                account = %context.principal().to_string().escape_debug(),
+                account = %Printable(&context.principal().to_string()),
                 authentication = %auth_type,
                 level = %auth_level,
                 uid = who.uid,
@@ -72,7 +73,7 @@ pub(super) async fn take(server: &Arc<Server>, caller: Caller, leg: Leg) -> LegO
                 target: AUDIT_TARGET,
                 op = "logon",
                 result = "refused",
-                account = claimed.map(|name| name.escape_debug().to_string()),
+                account = claimed.map(|name| Printable(name).to_string()),
                 authentication = %auth_type,
                 level = %auth_level,
                 uid = who.uid,
@@ -99,7 +100,7 @@ pub(super) fn tell(server: &Server, caller: Caller, abuse: &Abuse) {
             target: AUDIT_TARGET,
             op = "verify",
             result = "refused",
-            account = %abuse.caller.principal.to_string().escape_debug(),
+            account = %Printable(&abuse.caller.principal.to_string()),
             authentication = %abuse.caller.auth_type,
             level = %abuse.caller.auth_level,
             uid = who.uid,

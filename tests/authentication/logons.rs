@@ -17,6 +17,7 @@ fn a_wrong_password_and_an_unknown_user_are_told_alike_to_the_client_and_apart_i
         ((ALICE.0, BOB.1), "wrong password"),
         ((ALICE.0, ""), "wrong password"),
         (("mallory", ALICE.1), "unknown account"),
+        (("o'brien", ALICE.1), "unknown account"),
         (("", ALICE.1), "nobody may log on without a name"),
     ];
     let mut refused = 0;
