@@ -218,6 +218,22 @@ fn strange_tokens_count_as_wrong_logons() {
 }
 
 #[test]
+fn whoever_has_many_addresses_does_not_fill_the_log() {
+    let running = Running::new(words(), unforgiving(), Access::default());
+    // A hundred a second are told.
+    let clients = (0..250_u8).map(|last| [127, 0, 3, last].into());
+    let begun = std::time::Instant::now();
+    for client in clients {
+        let mut peer = Peer::connect_from(client, running.tcp);
+        leg(&mut peer, PacketType::BIND, AuthLevel::CONNECT, b"what");
+    }
+    let told = 100 + 100 * (1 + begun.elapsed().as_secs());
+    let untold = running.mapper.statistics().untold();
+    assert!(untold >= 250_u64.saturating_sub(told), "{untold}");
+    assert_eq!(running.logons(), [0, 250]);
+}
+
+#[test]
 fn a_connection_has_so_many_security_contexts() {
     let limits = Limits {
         security_contexts: 2,

@@ -65,6 +65,9 @@ pub(super) async fn take(server: &Arc<Server>, caller: Caller, leg: Leg) -> LegO
         Ok(_) => {}
         Err(error) => {
             statistics.wrong_logons.fetch_add(1, Ordering::Relaxed);
+            if !may_tell(server) {
+                return outcome;
+            }
             let claimed = match error {
                 SecurityError::Denied { claimed, .. } => claimed.as_deref(),
                 _ => None,
@@ -94,7 +97,7 @@ pub(super) fn tell(server: &Server, caller: Caller, abuse: &Abuse) {
     statistics.refused_packets.fetch_add(1, Ordering::Relaxed);
     let now = Instant::now();
     let entered = lock(&server.abuses).enter(now, Client::of(caller));
-    if entered.is_ok_and(|ticket| ticket.at <= now) {
+    if entered.is_ok_and(|ticket| ticket.at <= now) && may_tell(server) {
         let who = Who::from(caller);
         warn!(
             target: AUDIT_TARGET,
@@ -110,6 +113,16 @@ pub(super) fn tell(server: &Server, caller: Caller, abuse: &Abuse) {
             "verify"
         );
     }
+}
+
+/// Whether one more refusal is logged: whoever has many addresses is many
+/// clients, and must not fill the log with them.
+fn may_tell(server: &Server) -> bool {
+    let may = lock(&server.told).take(Instant::now(), (), 1);
+    if !may {
+        server.statistics.untold.fetch_add(1, Ordering::Relaxed);
+    }
+    may
 }
 
 /// A place among the legs that may wait, for one of those; `None` for others.

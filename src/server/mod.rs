@@ -16,7 +16,7 @@ pub use mapper::{AUDIT_TARGET, Mapper, MapperSettings};
 pub use stream::serve;
 
 use crate::proto::{Groups, Security, SecurityProvider, Served};
-use crate::registry::{HandleLimits, Handles};
+use crate::registry::{HandleLimits, Handles, Rates};
 use crate::service::Interface;
 use limits::{Client, Clients, Strikes};
 use logons::Logons;
@@ -51,6 +51,8 @@ pub struct Server {
     /// Packets whose verifier did not fit, counted as wrong logons are: further
     /// ones are not logged.
     abuses: Mutex<Logons>,
+    /// How many refusals of both are logged.
+    told: Mutex<Rates<()>>,
     /// Taken by legs that may wait for files or other hosts.
     blocking_legs: Semaphore,
     /// Octets of calls that are incomplete or wait, on all connections.
@@ -82,6 +84,8 @@ pub struct Statistics {
     wrong_logons: AtomicU64,
     /// Packets whose verifier did not fit.
     refused_packets: AtomicU64,
+    /// Refusals of both that were not logged, since there were too many.
+    untold: AtomicU64,
 }
 
 impl Statistics {
@@ -103,11 +107,19 @@ impl Statistics {
         [&self.logons, &self.wrong_logons].map(|counter| counter.load(Ordering::Relaxed))
     }
 
+    /// Refusals of logons and packets that were not logged.
+    pub fn untold(&self) -> u64 {
+        self.untold.load(Ordering::Relaxed)
+    }
+
     /// Packets of clients that had logged on whose verifier did not fit.
     pub fn refused_packets(&self) -> u64 {
         self.refused_packets.load(Ordering::Relaxed)
     }
 }
+
+/// Refused logons and packets of all clients that are logged in a second.
+const TOLD_PER_SECOND: usize = 100;
 
 /// Legs that may wait for files or other hosts, at once.
 const BLOCKING_LEGS: usize = 8;
@@ -130,6 +142,7 @@ impl Server {
             interfaces,
             served,
             logons: Mutex::new(Logons::new(limits.wrong_logons, limits.wrong_logon_rest)),
+            told: Mutex::new(Rates::new(TOLD_PER_SECOND, 1)),
             abuses: Mutex::new(Logons::new(limits.wrong_logons, limits.wrong_logon_rest)),
             blocking_legs: Semaphore::new(BLOCKING_LEGS),
             providers: providers.into(),

@@ -298,6 +298,7 @@ impl Mapper {
         counters.push(counter("wrong_logons", wrong_logons));
         let packets = self.statistics.refused_packets();
         counters.push(counter("refused_packets", packets));
+        counters.push(counter("logons_not_logged", self.statistics.untold()));
         counters.truncate(request.max_counters as usize);
         let response = CountersResponse {
             max_counters: request.max_counters,
