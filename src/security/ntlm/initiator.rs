@@ -225,7 +225,9 @@ impl Initiator {
         with_mic(message, &mic)
     }
 
-    /// The proof of a user. A server that tells its time gets no LM response.
+    /// The proof of a user. No server gets an LMv2 response, not even one that
+    /// tells no time: it covers neither the flags nor that a MIC has to come, so
+    /// that whoever hands it on alone is rid of both (CVE-2019-1338).
     ///
     /// # Source
     /// MS-NLMP 3.1.5.1.2 and 3.3.2.
@@ -246,12 +248,8 @@ impl Initiator {
         };
         let seen = seen.encode();
         let proof = keys::proof_v2(&ntowf, server, &seen);
-        let lm_response = match info.time() {
-            Some(_) => [0; 24],
-            None => keys::lm_v2(&ntowf, server, &choice.challenge),
-        };
         Ok(Proof {
-            lm_response: lm_response.into(),
+            lm_response: vec![0; 24],
             nt_response: [&proof[..], &seen].concat(),
             key: keys::session_base_v2(&ntowf, &proof),
         })

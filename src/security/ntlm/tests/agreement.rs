@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::proto::Principal;
+use crate::security::ntlm::{Authenticate, Challenge};
 
 /// The octets of a packet of some length.
 fn plain(length: usize) -> Vec<u8> {
@@ -36,6 +37,26 @@ fn ends_with_chance_of_their_own_agree() {
     exchange(&mut client, &mut server).unwrap();
     let (octets, signature) = protected(&mut client, &[7; 64], true);
     assert!(verified(&mut server, &octets, &signature, true).is_ok());
+}
+
+#[test]
+fn no_server_gets_a_proof_that_covers_less_than_the_message() {
+    // As it comes, and without the time that the server tells.
+    for info in [None, Some(&[0; 4][..]), Some(&[])] {
+        let mut client = initiator(&user(), AuthLevel::INTEGRITY);
+        let mut server = acceptor(settings(), AuthLevel::INTEGRITY);
+        let negotiate = more(client.proceed(&[]));
+        let told = more(server.proceed(&negotiate));
+        let challenge = Challenge::decode(&told).unwrap();
+        let challenge = Challenge {
+            target_info: info.unwrap_or(challenge.target_info),
+            ..challenge
+        };
+        let last = client.proceed(&challenge.encode()).unwrap().token;
+        let message = Authenticate::decode(&last).unwrap();
+        assert_eq!(message.lm_response, [0; 24], "{info:?}");
+        assert!(message.nt_response.len() > 24 && message.mic.is_some());
+    }
 }
 
 #[test]
