@@ -8,7 +8,8 @@ mod provider;
 use bytes::BytesMut;
 use epmapper::proto::security::Packet;
 use epmapper::proto::{
-    Answer, Association, Call, Closed, Event, Security, SecurityProvider, Served, Settings,
+    Answer, Association, Call, Closed, Event, Leg, LegAnswer, LegOutcome, Security,
+    SecurityProvider, Served, Settings,
 };
 use epmapper::wire::pdu::{
     Auth3, AuthLevel, AuthType, AuthVerifier, Bind, Body, ContextsBuf, Header, PacketType, Pdu,
@@ -606,6 +607,75 @@ fn a_last_leg_may_be_answered_with_a_token() {
     );
     let answer = server.exchange(&request(WHOLE, STUB, None, &[]));
     assert_eq!(fault(&answer), (FaultStatus::ACCESS_DENIED, false, 1));
+    assert!(!server.is_open());
+}
+
+/// A server whose bind waits for what its leg came to, and the leg.
+fn at_leg(identity: Identity) -> (Server, Leg) {
+    let mut server = Server::new();
+    let first = bind(PfcFlags(0), Some((identity, &hello("alice"))));
+    let association = &mut server.association;
+    association.receive(Instant::now(), &mut BytesMut::from(&first[..]));
+    let Some(Event::Leg(leg)) = association.poll_event() else {
+        panic!("no leg");
+    };
+    (server, leg)
+}
+
+/// The same leg, answered with another token, and nothing settled by it.
+fn answered(leg: Leg, token: &[u8]) -> LegOutcome {
+    let (context, _) = leg.take(&providers())?;
+    let answer = LegAnswer {
+        token: token.to_vec(),
+        is_complete: false,
+    };
+    Ok((context, answer))
+}
+
+#[test]
+fn an_answer_that_leaves_no_room_in_its_pdu_is_a_refusal() {
+    for (len, is_taken) in [(32 << 10, true), ((32 << 10) + 1, false)] {
+        let identity = Identity::new(AuthLevel::INTEGRITY, 5);
+        let (mut server, leg) = at_leg(identity);
+        let outcome = answered(leg, &vec![7; len]);
+        server.association.leg_taken(outcome);
+        let answer = server.exchange(&[]);
+        match is_taken {
+            true => assert_eq!(token(&answer, identity).len(), len),
+            false => assert_eq!(nak(&answer), RejectReason::INVALID_CHECKSUM),
+        }
+        assert_eq!(server.is_open(), is_taken);
+    }
+}
+
+#[test]
+fn an_auth3_that_settles_nothing_is_a_refusal() {
+    let identity = Identity::new(AuthLevel::INTEGRITY, 5);
+    let mut server = Server::new();
+    server.exchange(&bind(PfcFlags(0), Some((identity, &hello("alice")))));
+    let last = auth3(identity, &proof("alice"));
+    let association = &mut server.association;
+    association.receive(Instant::now(), &mut BytesMut::from(&last[..]));
+    let Some(Event::Leg(leg)) = association.poll_event() else {
+        panic!("no leg");
+    };
+    association.leg_taken(answered(leg, b""));
+    let answer = server.exchange(&request(WHOLE, STUB, None, &[]));
+    assert_eq!(fault(&answer), (FaultStatus::ACCESS_DENIED, false, 1));
+    assert!(!server.is_open());
+}
+
+#[test]
+fn an_auth3_whose_verifier_is_not_aligned_ends_the_connection() {
+    let identity = Identity::new(AuthLevel::INTEGRITY, 5);
+    let mut server = Server::new();
+    server.exchange(&bind(PfcFlags(0), Some((identity, &hello("alice")))));
+    let mut last = auth3(identity, &proof("alice"));
+    // An octet more behind the head and its four.
+    last.insert(20, 0);
+    last[8] += 1;
+    let answer = server.exchange(&last);
+    assert_eq!(fault(&answer), (FaultStatus::PROTO_ERROR, true, 0));
     assert!(!server.is_open());
 }
 
