@@ -27,7 +27,7 @@ use provider::{Legs, Words, hello, proof};
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -192,6 +192,26 @@ fn after_too_many_wrong_logons_a_client_is_not_even_heard() {
         log_on(&mut other, level, "alice", &proof("alice")),
         Came::Ack
     );
+}
+
+#[test]
+fn wrong_logons_beyond_the_first_are_answered_one_after_the_other() {
+    const REST: Duration = Duration::from_millis(50);
+    let limits = Limits {
+        wrong_logons: 1,
+        wrong_logon_rest: REST,
+        ..Limits::default()
+    };
+    let running = Running::new(words(), limits, Access::default());
+    let begun = Instant::now();
+    for earlier in 0..6 {
+        let mut bad = Peer::connect(running.tcp);
+        let came = log_on(&mut bad, AuthLevel::CONNECT, "alice", b"it is mallory");
+        assert_eq!(came, Came::Fault(FaultStatus::ACCESS_DENIED));
+        // However slow this host is, one is not answered earlier than that.
+        assert!(begun.elapsed() >= earlier * REST, "after {earlier}");
+    }
+    assert_eq!(running.logons(), [0, 6]);
 }
 
 #[test]
