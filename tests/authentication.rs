@@ -30,5 +30,7 @@ mod logons;
 mod order;
 #[path = "authentication/packets.rs"]
 mod packets;
+#[path = "authentication/registration.rs"]
+mod registration;
 #[path = "authentication/served.rs"]
 mod served;
