@@ -1,6 +1,8 @@
 //! NTLM against other people's: tokens from captures, and Samba's and impacket's
 //! ends of an exchange.
 
+#![cfg(feature = "daemon")]
+
 mod support;
 
 use epmapper::proto::Principal;
