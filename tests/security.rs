@@ -573,6 +573,27 @@ fn calls_without_verifier_are_those_of_the_first_context_of_level_connect() {
 }
 
 #[test]
+fn a_logon_that_does_not_go_on_ends_its_connection_in_the_time_of_a_bind() {
+    let mut server = bound_by_nobody();
+    let patience = |server: &Server| {
+        let deadline = server.association.poll_timeout().unwrap();
+        deadline.saturating_duration_since(Instant::now())
+    };
+    let (bind, idle) = (settings().bind_timeout, settings().idle_timeout);
+    assert!(patience(&server) > bind);
+    let identity = Identity::new(AuthLevel::CONNECT, 1);
+    server.exchange(&alter(PfcFlags(0), Some((identity, &hello("alice")))));
+    assert!(patience(&server) <= bind);
+    // Once it is complete, the connection may be idle again.
+    server.exchange(&alter(PfcFlags(0), Some((identity, &proof("alice")))));
+    assert!(patience(&server) > bind && patience(&server) <= idle);
+    let another = Identity::new(AuthLevel::CONNECT, 2);
+    server.exchange(&alter(PfcFlags(0), Some((another, &hello("bob")))));
+    server.association.handle_timeout(Instant::now() + bind);
+    assert_eq!(server.association.closed(), Some(Closed::BindTimeout));
+}
+
+#[test]
 fn no_more_contexts_are_begun_than_the_limit() {
     let mut server = bound_by_nobody();
     for id in 0..MAX_CONTEXTS as u32 {

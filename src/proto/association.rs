@@ -48,7 +48,7 @@ pub struct Settings {
     pub max_contexts: usize,
     /// Who authenticates clients, if anybody does.
     pub security: Security,
-    /// How long a peer may take to bind.
+    /// How long a peer may take to bind, and to go on with a logon.
     pub bind_timeout: Duration,
     /// How long a bound peer may be silent.
     pub idle_timeout: Duration,
@@ -419,6 +419,9 @@ impl Association {
             }
             // It is the peer that waits.
             State::Bound(_) if self.is_busy() || self.leg.is_some() => None,
+            State::Bound(_) if self.security.is_under_way() => {
+                Some((self.last_active, bind_timeout, Closed::BindTimeout))
+            }
             State::Bound(_) => Some((self.last_active, idle_timeout, Closed::IdleTimeout)),
         };
         let incomplete = self

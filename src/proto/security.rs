@@ -416,6 +416,11 @@ impl SecurityContexts {
         self.slots.iter().any(|slot| slot.stage == Stage::Failed)
     }
 
+    /// Whether a further token of a context is due.
+    pub fn is_under_way(&self) -> bool {
+        self.slots.iter().any(|slot| slot.stage == Stage::Begun)
+    }
+
     /// Octets that contexts under way keep.
     pub fn held(&self) -> usize {
         self.slots.iter().map(Slot::held).sum()
