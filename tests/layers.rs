@@ -152,7 +152,8 @@ fn the_core_names_no_clock_socket_file_or_foreign_package() {
             }
             for line in code.lines().filter_map(|l| l.trim().strip_prefix("use ")) {
                 let root = line.split("::").next().unwrap_or_default();
-                let ours = ["crate", "super", "self"].contains(&root) || !line.contains("::");
+                let ours =
+                    ["crate", "$crate", "super", "self"].contains(&root) || !line.contains("::");
                 let local = root.chars().next().is_some_and(char::is_uppercase)
                     || path.parent().is_some_and(|folder| {
                         folder.join(root).exists() || folder.join(format!("{root}.rs")).exists()

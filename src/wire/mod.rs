@@ -16,6 +16,7 @@ pub mod ndr;
 pub mod output;
 pub mod pdu;
 pub mod status;
+pub mod stub;
 pub mod syntax;
 pub mod tower;
 

@@ -3,8 +3,9 @@
 //!
 //! Holds what the endpoint mapper and remote management ask of them: aligned
 //! integers, pointers, conformant and varying arrays, varying strings, context
-//! handles. Leaves out floats, unions, enums and pipes. Always holds: a reader
-//! aligns before it reads and a writer before it writes, counted from the
+//! handles. Leaves out floats and pipes, and types of other people's interfaces,
+//! which the module [`stub`](mod@super::stub) builds upon it. Always holds: a
+//! reader aligns before it reads and a writer before it writes, counted from the
 //! stub's start; no count is believed before the octets left bear it out.
 //!
 //! The two differ here in three things only: how wide a referent id and a count
@@ -44,6 +45,8 @@ pub struct Pointer<T> {
 pub struct Referents {
     /// The id that the next pointer gets.
     next: u64,
+    /// From one id to the next.
+    step: u64,
 }
 
 impl Referents {
@@ -56,13 +59,22 @@ impl Referents {
             LAST | u64::MAX => 1,
             _ => highest + 1,
         };
-        Referents { next }
+        Referents { next, step: 1 }
+    }
+
+    /// The ids of Windows and Samba, where nothing goes before: from 0x20000 in
+    /// steps of 4.
+    pub fn usual() -> Self {
+        Referents {
+            next: 0x20000,
+            step: 4,
+        }
     }
 
     /// Points to `value` with the next id.
     pub fn point<T>(&mut self, value: T) -> Pointer<T> {
         let referent = self.next;
-        *self = Referents::after(referent);
+        self.next = Referents::after(referent.saturating_add(self.step - 1)).next;
         Pointer { referent, value }
     }
 }

@@ -1,0 +1,312 @@
+//! Samba's rpcecho interface, as its public IDL describes it: the measure of
+//! how other people's interfaces are declared here.
+
+use super::{Conformant, Enum16, Octets, Parameters, WideString};
+use crate::wire::ByteOrder::{self, Big, Little};
+use crate::wire::TransferSyntax::{self, Ndr, Ndr64};
+use crate::wire::ndr::testing::hex;
+use crate::{ndr_enumeration, ndr_parameters, ndr_structure, ndr_union};
+use std::fmt::Debug;
+
+/// Declares what a test compares.
+macro_rules! parameters {
+    ($($name:ident $(<$life:lifetime>)? { $($member:ident: $type:ty),* })+) => {
+        $(ndr_parameters! {
+            #[derive(Debug, PartialEq)]
+            struct $name $(<$life>)? { $($member: $type),* }
+        })+
+    };
+}
+
+/// Declares structures that a test compares.
+macro_rules! structures {
+    ($($name:ident { $($member:ident: $type:ty),* })+) => {
+        $(ndr_structure! {
+            #[derive(Clone, Debug, PartialEq)]
+            struct $name { $($member: $type),* }
+        })+
+    };
+}
+
+structures! {
+    Info1 { v: u8 }
+    Info2 { v: u16 }
+    Info3 { v: u32 }
+    Info4 { v: u64 }
+    Info5 { v1: u8, v2: u64 }
+    Info6 { v1: u8, info1: Info1 }
+    Info7 { v1: u8, info4: Info4 }
+    Enum2 { e1: Enum1, e2: Enum1Long }
+    Surrounding { x: u32, surrounding: Conformant<u16, 1000> }
+}
+
+ndr_union! {
+    #[derive(Debug, PartialEq)]
+    enum Info: u16 {
+        1 => One(Info1),
+        2 => Two(Info2),
+        3 => Three(Info3),
+        4 => Four(Info4),
+        5 => Five(Info5),
+        6 => Six(Info6),
+        7 => Seven(Info7),
+    }
+}
+
+ndr_enumeration! {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Enum1: Enum16 {
+        One = 1,
+        Two = 2,
+    }
+}
+
+ndr_enumeration! {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Enum1Long: u32 {
+        One = 1,
+        Two = 2,
+    }
+}
+
+ndr_union! {
+    #[derive(Debug, PartialEq)]
+    enum Enum3: u16 {
+        1 => Short(Enum1),
+        2 => Both(Enum2),
+    }
+}
+
+parameters! {
+    AddOne { number: u32 }
+    EchoDataRequest<'a> { len: u32, in_data: Octets<'a> }
+    EchoDataResponse<'a> { out_data: Octets<'a> }
+    SourceDataRequest { len: u32 }
+    TestCallRequest { s1: WideString<100> }
+    TestCallResponse { s2: Option<WideString<100>> }
+    TestCall2Request { level: u16 }
+    TestCall2Response { info: Info, status: u32 }
+    TestSleep { seconds: u32 }
+    TestEnum { foo1: Enum1, foo2: Enum2, foo3: Enum3 }
+    TestSurrounding { data: Surrounding }
+    TestDoublePointerRequest { data: Option<Option<u16>> }
+    TestDoublePointerResponse { result: u16 }
+    Nothing {}
+}
+
+/// Reads `stub` as `value`, and writes it so.
+#[track_caller]
+fn check<'a, T: Parameters<'a> + Debug + PartialEq>(
+    (order, syntax): (ByteOrder, TransferSyntax),
+    stub: &'a [u8],
+    value: &T,
+) {
+    assert_eq!(T::decode(stub, order, syntax).as_ref(), Ok(value));
+    let written = value.encode(order, syntax);
+    assert_eq!(&written, stub, "{order:?} {syntax:?}");
+}
+
+/// The three ways to write a stub.
+const WAYS: [(ByteOrder, TransferSyntax); 3] = [(Little, Ndr), (Big, Ndr), (Little, Ndr64)];
+
+/// [`check`] in the three ways, `$stubs` in hexadecimal.
+macro_rules! check {
+    ($value:expr, $($stub:literal),+) => {
+        let value = $value;
+        for (way, stub) in WAYS.into_iter().zip([$($stub),+]) {
+            check(way, &hex(stub), &value);
+        }
+    };
+}
+
+#[test]
+fn an_integer_is_all_of_addone() {
+    check!(AddOne { number: 7 }, "07000000", "00000007", "07000000");
+    check!(TestSleep { seconds: 1 }, "01000000", "00000001", "01000000");
+    check!(Nothing {}, "", "", "");
+}
+
+#[test]
+fn echodata_has_its_length_and_a_conformant_array() {
+    for (way, stub) in WAYS.into_iter().zip([
+        // len; max_count; octets
+        "03000000 03000000 010203",
+        "00000003 00000003 010203",
+        // len, gap; max_count; octets
+        "03000000 00000000 0300000000000000 010203",
+    ]) {
+        let in_data = Octets::from(&[1, 2, 3][..]);
+        check(way, &hex(stub), &EchoDataRequest { len: 3, in_data });
+    }
+    for (way, stub) in WAYS.into_iter().zip([
+        "03000000 010203",
+        "00000003 010203",
+        "0300000000000000 010203",
+    ]) {
+        let out_data = Octets::from(&[1, 2, 3][..]);
+        check(way, &hex(stub), &EchoDataResponse { out_data });
+    }
+    check!(
+        SourceDataRequest { len: 3 },
+        "03000000",
+        "00000003",
+        "03000000"
+    );
+}
+
+#[test]
+fn octets_are_borrowed_from_the_stub() {
+    let stub = hex("03000000 010203");
+    let read = EchoDataResponse::decode(&stub, Little, Ndr).unwrap();
+    assert!(matches!(read.out_data.0, std::borrow::Cow::Borrowed(_)));
+}
+
+#[test]
+fn testcall_has_strings_of_wide_characters() {
+    // max_count, offset, actual_count, units
+    check!(
+        TestCallRequest { s1: "ab".into() },
+        "03000000 00000000 03000000 6100 6200 0000",
+        "00000003 00000000 00000003 0061 0062 0000",
+        "0300000000000000 0000000000000000 0300000000000000 6100 6200 0000"
+    );
+    // referent; max_count, offset, actual_count, units
+    check!(
+        TestCallResponse {
+            s2: Some("abc".into())
+        },
+        "00000200 04000000 00000000 04000000 6100 6200 6300 0000",
+        "00020000 00000004 00000000 00000004 0061 0062 0063 0000",
+        "0000020000000000 0400000000000000 0000000000000000 0400000000000000
+         6100 6200 6300 0000"
+    );
+    check!(
+        TestCallResponse { s2: None },
+        "00000000",
+        "00000000",
+        "0000000000000000"
+    );
+}
+
+#[test]
+fn testcall2_has_a_union_of_seven_structures() {
+    let status = 0;
+    let value = |info| TestCall2Response { info, status };
+    // level, gap; v; gap; status. In NDR64 every arm stands at 8.
+    check!(
+        value(Info::One(Info1 { v: 10 })),
+        "0100 0a 00 00000000",
+        "0001 0a 00 00000000",
+        "0100 000000000000 0a 000000 00000000"
+    );
+    check!(
+        value(Info::Two(Info2 { v: 10 })),
+        "0200 0a00 00000000",
+        "0002 000a 00000000",
+        "0200 000000000000 0a00 0000 00000000"
+    );
+    check!(
+        value(Info::Three(Info3 { v: 10 })),
+        "0300 0000 0a000000 00000000",
+        "0003 0000 0000000a 00000000",
+        "0300 000000000000 0a000000 00000000"
+    );
+    check!(
+        value(Info::Four(Info4 { v: 10 })),
+        "0400 000000000000 0a00000000000000 00000000",
+        "0004 000000000000 000000000000000a 00000000",
+        "0400 000000000000 0a00000000000000 00000000"
+    );
+    check!(
+        value(Info::Five(Info5 { v1: 5, v2: 6 })),
+        "0500 000000000000 05 00000000000000 0600000000000000 00000000",
+        "0005 000000000000 05 00000000000000 0000000000000006 00000000",
+        "0500 000000000000 05 00000000000000 0600000000000000 00000000"
+    );
+    let info1 = Info1 { v: 6 };
+    check!(
+        value(Info::Six(Info6 { v1: 5, info1 })),
+        "0600 05 06 00000000",
+        "0006 05 06 00000000",
+        "0600 000000000000 05 06 0000 00000000"
+    );
+    let info4 = Info4 { v: 6 };
+    check!(
+        value(Info::Seven(Info7 { v1: 5, info4 })),
+        "0700 000000000000 05 00000000000000 0600000000000000 00000000",
+        "0007 000000000000 05 00000000000000 0000000000000006 00000000",
+        "0700 000000000000 05 00000000000000 0600000000000000 00000000"
+    );
+    check!(TestCall2Request { level: 5 }, "0500", "0005", "0500");
+}
+
+#[test]
+fn testenum_has_enumerations_that_grow_in_ndr64() {
+    let foo2 = Enum2 {
+        e1: Enum1::One,
+        e2: Enum1Long::Two,
+    };
+    let foo3 = Enum3::Short(Enum1::One);
+    // foo1; gap; e1, gap, e2; level, gap, e1
+    check!(
+        TestEnum {
+            foo1: Enum1::One,
+            foo2: foo2.clone(),
+            foo3
+        },
+        "0100 0000 0100 0000 02000000 0100 0100",
+        "0001 0000 0001 0000 00000002 0001 0001",
+        "01000000 01000000 02000000 0100 0000 01000000"
+    );
+    let foo3 = Enum3::Both(foo2.clone());
+    check!(
+        TestEnum {
+            foo1: Enum1::Two,
+            foo2,
+            foo3
+        },
+        "0200 0000 0100 0000 02000000 0200 0000 0100 0000 02000000",
+        "0002 0000 0001 0000 00000002 0002 0000 0001 0000 00000002",
+        "02000000 01000000 02000000 0200 0000 01000000 02000000"
+    );
+}
+
+#[test]
+fn testsurrounding_has_its_arrays_count_before_the_structure() {
+    let data = Surrounding {
+        x: 3,
+        surrounding: vec![1, 2, 3].into(),
+    };
+    // max_count; x; elements
+    check!(
+        TestSurrounding { data },
+        "03000000 03000000 0100 0200 0300",
+        "00000003 00000003 0001 0002 0003",
+        "0300000000000000 03000000 0100 0200 0300"
+    );
+}
+
+#[test]
+fn testdoublepointer_points_to_a_pointer() {
+    // referent; referent; value
+    check!(
+        TestDoublePointerRequest {
+            data: Some(Some(5))
+        },
+        "00000200 04000200 0500",
+        "00020000 00020004 0005",
+        "0000020000000000 0400020000000000 0500"
+    );
+    check!(
+        TestDoublePointerRequest { data: Some(None) },
+        "00000200 00000000",
+        "00020000 00000000",
+        "0000020000000000 0000000000000000"
+    );
+    check!(
+        TestDoublePointerResponse { result: 5 },
+        "0500",
+        "0005",
+        "0500"
+    );
+}
