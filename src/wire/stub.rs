@@ -102,9 +102,6 @@ mod scalar;
 mod text;
 mod writer;
 
-#[cfg(test)]
-mod echo;
-
 pub use array::{Bounded, Conformant, ConformantVarying, Octets};
 pub use pointer::{Full, Ref};
 pub use reader::{MAX_DEPTH, Reader};

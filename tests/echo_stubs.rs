@@ -1,12 +1,22 @@
 //! Samba's rpcecho interface, as its public IDL describes it: the measure of
-//! how other people's interfaces are declared here.
+//! how other people's interfaces are declared, against octets of Samba's own.
 
-use super::{Conformant, Enum16, Octets, Parameters, WideString};
-use crate::wire::ByteOrder::{self, Big, Little};
-use crate::wire::TransferSyntax::{self, Ndr, Ndr64};
-use crate::wire::ndr::testing::hex;
-use crate::{ndr_enumeration, ndr_parameters, ndr_structure, ndr_union};
+#[path = "support/skip.rs"]
+mod skip;
+
+use epmapper::wire::ByteOrder::{self, Big, Little};
+use epmapper::wire::TransferSyntax::{self, Ndr, Ndr64};
+use epmapper::wire::stub::{Conformant, Enum16, Octets, Parameters, WideString};
+use epmapper::{ndr_enumeration, ndr_parameters, ndr_structure, ndr_union};
 use std::fmt::Debug;
+use std::process::Command;
+
+/// Octets of hexadecimal digits, blanks between them ignored.
+fn hex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(16)).collect();
+    let octets = digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8);
+    octets.collect()
+}
 
 /// Declares what a test compares.
 macro_rules! parameters {
@@ -309,4 +319,118 @@ fn testdoublepointer_points_to_a_pointer() {
         "0005",
         "0500"
     );
+}
+
+/// What Samba packs, a line each; `None` without its Python.
+fn packed(arguments: &[&str]) -> Option<String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/echo_stubs/pack.py");
+    let mut python = Command::new("/usr/bin/python3");
+    let told = python.arg(script).args(arguments).output().ok()?;
+    if !told.status.success() {
+        let why = String::from_utf8_lossy(&told.stderr);
+        assert!(why.contains("ModuleNotFoundError"), "{why}");
+        return None;
+    }
+    Some(String::from_utf8(told.stdout).unwrap())
+}
+
+/// Checks a line of Samba's against ours, and says how many octets Samba has
+/// behind: it fills a structure with a conformant array up in NDR64.
+#[track_caller]
+fn compare(line: &str) -> usize {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [name, direction, way, digits] = words[..] else {
+        panic!("{line}");
+    };
+    let (order, syntax) = match way {
+        "little" => (Little, Ndr),
+        "big" => (Big, Ndr),
+        _ => (Little, Ndr64),
+    };
+    let theirs = hex(digits);
+    let ours = match (name.trim_end_matches(char::is_numeric), direction) {
+        ("AddOne", _) => again::<AddOne>(&theirs, order, syntax),
+        ("EchoData", "in") | ("SinkData", "in") => again::<EchoDataRequest>(&theirs, order, syntax),
+        ("EchoData", _) | ("SourceData", "out") => {
+            again::<EchoDataResponse>(&theirs, order, syntax)
+        }
+        ("SinkData", _) => again::<Nothing>(&theirs, order, syntax),
+        ("SourceData", _) => again::<SourceDataRequest>(&theirs, order, syntax),
+        ("TestCall", "in") => again::<TestCallRequest>(&theirs, order, syntax),
+        ("TestCall", _) if name == "TestCall" => again::<TestCallResponse>(&theirs, order, syntax),
+        ("TestCall", _) => again::<TestCall2Response>(&theirs, order, syntax),
+        ("TestSleep", _) => again::<TestSleep>(&theirs, order, syntax),
+        ("TestEnum", _) => again::<TestEnum>(&theirs, order, syntax),
+        ("TestSurrounding", _) => again::<TestSurrounding>(&theirs, order, syntax),
+        ("TestDoublePointer", "in") => again::<TestDoublePointerRequest>(&theirs, order, syntax),
+        ("TestDoublePointer", _) => again::<TestDoublePointerResponse>(&theirs, order, syntax),
+        _ => panic!("{line}"),
+    };
+    let rest = theirs.strip_prefix(&ours[..]).unwrap_or_else(|| {
+        panic!("{line}: ours are {ours:02x?}");
+    });
+    assert!(rest.iter().all(|&octet| octet == 0), "{line}");
+    rest.len()
+}
+
+/// What is written of what `T` reads.
+#[track_caller]
+fn again<'a, T: Parameters<'a>>(
+    stub: &'a [u8],
+    order: ByteOrder,
+    syntax: TransferSyntax,
+) -> Vec<u8> {
+    T::decode(stub, order, syntax)
+        .unwrap()
+        .encode(order, syntax)
+}
+
+#[test]
+fn what_samba_packs_is_read_and_written_the_same() {
+    let Some(told) = packed(&[]) else {
+        return skip::lacking("python3-samba");
+    };
+    assert!(told.lines().count() > 50, "{told}");
+    for line in told.lines() {
+        let filled = compare(line);
+        let may = line.starts_with("TestSurrounding") && line.contains("ndr64");
+        assert_eq!(filled, if may { 2 } else { 0 }, "{line}");
+    }
+}
+
+#[test]
+fn unions_of_samba_are_read_and_written_the_same() {
+    let arms = [
+        Info::One(Info1 { v: 10 }),
+        Info::Two(Info2 { v: 10 }),
+        Info::Three(Info3 { v: 10 }),
+        Info::Four(Info4 { v: 10 }),
+        Info::Five(Info5 { v1: 5, v2: 6 }),
+        Info::Six(Info6 {
+            v1: 5,
+            info1: Info1 { v: 6 },
+        }),
+        Info::Seven(Info7 {
+            v1: 5,
+            info4: Info4 { v: 6 },
+        }),
+    ];
+    for info in arms {
+        let level = info.tag().to_string();
+        let response = TestCall2Response { info, status: 0 };
+        let digits: String = response
+            .encode(Little, Ndr)
+            .iter()
+            .fold(String::new(), |digits, octet| {
+                format!("{digits}{octet:02x}")
+            });
+        let Some(told) = packed(&[&level, &digits]) else {
+            return skip::lacking("python3-samba");
+        };
+        assert_eq!(told.lines().count(), 3);
+        for line in told.lines() {
+            assert_eq!(compare(line), 0, "{line}");
+            assert!(line.starts_with(&format!("TestCall2{level} ")), "{line}");
+        }
+    }
 }
