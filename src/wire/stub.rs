@@ -9,25 +9,25 @@
 //!
 //! | IDL | here |
 //! |---|---|
-//! | `char`, `uint8`, `short`, `long`, `hyper`, [v1_enum] | `u8`, `i8` … `u64`, `i64` |
+//! | `char`, `uint8`, `short`, `long`, `hyper`, `[v1_enum]` | `u8`, `i8` … `u64`, `i64` |
 //! | `boolean`; `BOOL` | `bool`; [`Bool32`] |
 //! | `enum` | [`Enum16`], or [`ndr_enumeration!`](crate::ndr_enumeration) |
 //! | `GUID`, context handle | `Uuid`, [`ContextHandle`](super::ndr::ContextHandle) |
-//! | `T *` at top level, [ref] | `T` |
-//! | `T *` in a structure, [ref] | [`Ref<T>`] |
-//! | `T *`, [unique] | `Option<T>`, or `Option<Box<T>>` |
-//! | `T *`, [ptr] | [`Full<T>`] |
+//! | `T *` at top level, `[ref]` | `T` |
+//! | `T *` in a structure, `[ref]` | [`Ref<T>`] |
+//! | `T *`, `[unique]` | `Option<T>`, or `Option<Box<T>>` |
+//! | `T *`, `[ptr]` | [`Full<T>`] |
 //! | `T a[N]` | `[T; N]` |
-//! | `T a[]`, [size_is] | [`Conformant<T>`]; of octets [`Octets`] |
-//! | `T a[]`, [size_is, length_is] | [`ConformantVarying<T>`] |
-//! | `T a[N]`, [length_is] | [`Bounded<ConformantVarying<T>, N>`](Bounded) |
-//! | `char *`, `wchar_t *`, [string] | [`CharString`], [`WideString`], in an `Option` when [unique] |
-//! | `char a[N]`, [string] | [`Bounded<CharString, N>`](Bounded) |
+//! | `T a[]`, `[size_is]` | [`Conformant<T>`]; of octets [`Octets`] |
+//! | `T a[]`, `[size_is, length_is]` | [`ConformantVarying<T>`] |
+//! | `T a[N]`, `[length_is]` | [`Bounded<ConformantVarying<T>, N>`](Bounded) |
+//! | `char *`, `wchar_t *`, `[string]` | [`CharString`], [`WideString`], in an `Option` when `[unique]` |
+//! | `char a[N]`, `[string]` | [`Bounded<CharString, N>`](Bounded) |
 //! | `struct`, `union` | [`ndr_structure!`](crate::ndr_structure), [`ndr_union!`](crate::ndr_union) |
 //!
 //! What an operation takes and what it gives are two lists of parameters, each
-//! declared by [`ndr_parameters!`](crate::ndr_parameters): the [in] ones in
-//! their order, the [out] ones with the result last.
+//! declared by [`ndr_parameters!`](crate::ndr_parameters): the `[in]` ones in
+//! their order, the `[out]` ones with the result last.
 //!
 //! # Example
 //!

@@ -25,7 +25,7 @@ pub trait Tag {
     fn write(w: &mut Writer, tag: u32);
 }
 
-/// An `enum` without [v1_enum], and [switch_type] of one: 16 bits in NDR 2.0,
+/// An `enum` without `[v1_enum]`, and `[switch_type]` of one: 16 bits in NDR 2.0,
 /// 32 in NDR64.
 ///
 /// # Source

@@ -8,7 +8,7 @@ use crate::wire::syntax::TransferSyntax;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A [string] of `char`, borrowed from the stub: its octets without the NUL,
+/// A `[string]` of `char`, borrowed from the stub: its octets without the NUL,
 /// which counts in `LIMIT`.
 ///
 /// What stands behind a NUL inside is not written and not read.
@@ -84,7 +84,7 @@ impl<'a, const LIMIT: u64> Ndr<'a> for CharString<'a, LIMIT> {
     }
 }
 
-/// A [string] of `wchar_t`: its UTF-16 units without the NUL, which counts in
+/// A `[string]` of `wchar_t`: its UTF-16 units without the NUL, which counts in
 /// `LIMIT`.
 ///
 /// What stands behind a NUL inside is not written and not read.
