@@ -296,8 +296,7 @@ mod kerberos {
     use crate::security::{Credentials, MechanismContext, kerberos};
     use crate::wire::pdu::AuthLevel;
     use nix::unistd::Uid;
-    use std::env;
-    use std::path::Path;
+    use std::{env, fs};
 
     /// Begins a security context.
     pub fn begin(
@@ -309,10 +308,17 @@ mod kerberos {
     }
 
     /// Whether the system may have a ticket: `krb5.conf` apart, its credential
-    /// cache is named by the environment, or a file of the user's.
+    /// cache is what the environment names, or a file of the user's.
     pub fn has_cache() -> bool {
-        let file = format!("/tmp/krb5cc_{}", Uid::effective());
-        env::var_os("KRB5CCNAME").is_some() || Path::new(&file).exists()
+        let usual = || format!("FILE:/tmp/krb5cc_{}", Uid::effective());
+        let name = env::var("KRB5CCNAME").unwrap_or_else(|_| usual());
+        let file = match name.split_once(':') {
+            None => &name[..],
+            Some(("FILE", file)) => file,
+            // Of other kinds only the library knows.
+            Some(_) => return true,
+        };
+        fs::metadata(file).is_ok_and(|file| file.len() > 0)
     }
 }
 

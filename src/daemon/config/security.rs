@@ -66,12 +66,15 @@ pub enum NameFault {
     /// A realm behind, in the accounts file.
     #[error("a name with @ is a Kerberos principal's; write it without its realm")]
     Realm,
+    /// What the log calls who has none.
+    #[error("`anonymous` is what the log calls a logon without a name; write another one")]
+    Anonymous,
 }
 
 /// Checks the name of an account, or of a principal with its realm.
 ///
 /// # Errors
-/// All but `Realm`.
+/// All but `Realm` and `Anonymous`.
 pub fn principal_name(name: &str) -> Result<(), NameFault> {
     if name.is_empty() || name.len().max(folded(name).len()) > NAME_LENGTH {
         return Err(NameFault::Length);
@@ -96,6 +99,7 @@ pub fn principal_name(name: &str) -> Result<(), NameFault> {
 pub fn account_name(name: &str) -> Result<(), NameFault> {
     match principal_name(name) {
         Ok(()) if name.contains('@') => Err(NameFault::Realm),
+        Ok(()) if folded(name) == "anonymous" => Err(NameFault::Anonymous),
         checked => checked,
     }
 }
@@ -650,6 +654,7 @@ pub(super) mod tests {
             ("alice@LAB", Err(NameFault::Realm), Ok(())),
             ("host/a.b@LAB", Err(NameFault::Realm), Ok(())),
             ("a b", Ok(()), Ok(())),
+            ("Anonymous", Err(NameFault::Anonymous), Ok(())),
             ("@LAB", Err(NameFault::Length), Err(NameFault::Length)),
             ("alice@", Err(NameFault::Length), Err(NameFault::Length)),
             ("a/b", Err(NameFault::Domain), Err(NameFault::Domain)),
