@@ -18,7 +18,8 @@
 mod legs;
 
 use epmapper::proto::SecurityContext;
-use epmapper::security::spnego::{Offer, oid};
+use epmapper::security::oid;
+use epmapper::security::spnego::Offer;
 use epmapper::security::{Credentials, NtHash, Secret, ntlm, spnego};
 use epmapper::wire::SyntaxId;
 use epmapper::wire::pdu::{AuthLevel, AuthType, Header, PacketType, Pdu, PfcFlags};

@@ -11,7 +11,7 @@ use epmapper::proto::security::Packet;
 use epmapper::proto::{Principal, SecurityError, SecurityProvider};
 use epmapper::security::kerberos::{Kerberos, KerberosError, initiate};
 use epmapper::security::spnego::{self, Offer, Spnego};
-use epmapper::security::{Credentials, Mechanism, MechanismContext, Password, Secret};
+use epmapper::security::{Credentials, Mechanism, MechanismContext, Password, Secret, oid};
 use epmapper::wire::pdu::AuthLevel;
 use libgssapi::context::{ClientCtx, CtxFlags};
 use libgssapi::credential::{Cred, CredUsage};
@@ -338,7 +338,7 @@ fn spnego_settles_on_kerberos_with_three_legs_of_it() {
         let acceptor = Spnego::new(vec![Arc::new(realm.acceptor())]);
         for level in LEVELS {
             let offer = Offer {
-                oid: spnego::oid::KERBEROS,
+                oid: oid::KERBEROS,
                 context: client(level),
             };
             let mut client = spnego::initiate(vec![offer]);

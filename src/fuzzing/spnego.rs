@@ -3,10 +3,11 @@
 use super::Choices;
 use super::words::Words;
 use crate::proto::{Principal, SecurityProvider};
+use crate::security::oid;
 use crate::security::spnego::token::{
     MOST_MECHANISMS, MechTypes, NegState, NegTokenInit, NegTokenResp, unframed,
 };
-use crate::security::spnego::{Offer, Spnego, initiate, oid};
+use crate::security::spnego::{Offer, Spnego, initiate};
 use crate::wire::pdu::{AuthLevel, AuthType};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -9,6 +9,7 @@ mod account;
 #[cfg(feature = "kerberos")]
 pub mod kerberos;
 pub mod ntlm;
+pub mod oid;
 pub mod spnego;
 
 pub use account::{Account, Accounts, Credentials, NtHash, Password, Secret};

@@ -5,7 +5,7 @@ use crate::peer::Peer;
 use crate::world::World;
 use epmapper::proto::{Packet, SecurityContext};
 use epmapper::security::spnego::{self, Offer};
-use epmapper::security::{Credentials, Password, Secret, ntlm};
+use epmapper::security::{Credentials, Password, Secret, ntlm, oid};
 use epmapper::wire::pdu::{AuthLevel, AuthType, Body, PacketType, Pdu, PfcFlags};
 use epmapper::wire::status::RejectReason;
 use epmapper::wire::{FaultStatus, SyntaxId, mgmt};
@@ -67,7 +67,7 @@ impl Way {
         match self.0 {
             AuthType::NTLM => context,
             _ => spnego::initiate(vec![Offer {
-                oid: ntlm::OID,
+                oid: oid::NTLM,
                 context,
             }]),
         }

@@ -5,7 +5,8 @@ use crate::fuzzing::Choices;
 use crate::fuzzing::words::Words;
 use crate::proto::{Call, Principal, SecurityContext, SecurityProvider};
 use crate::security::ntlm::{Choice, Moment, Names, Ntlm, NtlmSettings, initiate_at};
-use crate::security::spnego::{self, Offer, Spnego, oid};
+use crate::security::oid;
+use crate::security::spnego::{self, Offer, Spnego};
 use crate::security::{
     Account, Accounts, Alone, Credentials, Mechanism, MechanismContext, NtHash, Secret,
 };

@@ -21,9 +21,6 @@ use bytes::Bytes;
 /// Samba's raw_protocol suite: a pad length is taken as long as it fits.
 const LEG_HEAD: usize = 24;
 
-/// Bit 1 of the bit mask command: the client supports header signing.
-const SUPPORTS_HEADER_SIGNING: u32 = 1;
-
 /// The answer to a leg: where its security context stands, and the token, empty
 /// for none.
 pub(super) type Token = (usize, Vec<u8>);
@@ -347,7 +344,7 @@ impl Association {
             // A client that signs headers says so in its bind, too; if that
             // does not, somebody took it out.
             CommandBody::Bitmask1(bits) => {
-                bits & SUPPORTS_HEADER_SIGNING == 0 || self.security.signs_header
+                bits & CommandBody::SUPPORTS_HEADER_SIGNING == 0 || self.security.signs_header
             }
             CommandBody::PresentationContext {
                 abstract_syntax,

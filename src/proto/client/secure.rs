@@ -18,9 +18,6 @@ type Step<T = ()> = Result<T, ProtocolError>;
 /// too.
 const CONTEXT_ID: u32 = 1;
 
-/// Bit 1 of the bit mask command: the client supports header signing.
-const SUPPORTS_HEADER_SIGNING: u32 = 1;
-
 /// A bind or alter_context that is to be sent.
 #[derive(Debug)]
 pub(super) struct Opening {
@@ -411,7 +408,7 @@ impl ClientAssociation {
             && !authentication.verified.contains(&context.id)
         {
             authentication.verified.push(context.id);
-            commands.push(CommandBody::Bitmask1(SUPPORTS_HEADER_SIGNING));
+            commands.push(CommandBody::Bitmask1(CommandBody::SUPPORTS_HEADER_SIGNING));
             commands.push(context.command());
         }
         if !authentication.signs_header {

@@ -1,14 +1,9 @@
 //! The frame that GSS tokens have outside of DCE style.
 
-/// Kerberos, as the content octets of its object identifier, and another name
-/// of it that Windows has.
-///
-/// # Source
-/// RFC 4121 1.1; MS-SPNG 3.1.5.2 for the second, a slip that is kept.
-pub(super) const OIDS: [&[u8]; 2] = [
-    b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02",
-    b"\x2a\x86\x48\x82\xf7\x12\x01\x02\x02",
-];
+use crate::security::oid;
+
+/// Kerberos, and another name of it that Windows has.
+pub(super) const OIDS: [&[u8]; 2] = [oid::KERBEROS, oid::KERBEROS_CUT];
 
 /// What a frame of Kerberos holds: TOK_ID, and what it says.
 ///

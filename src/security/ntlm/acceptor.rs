@@ -14,9 +14,9 @@ use super::names;
 use super::proof::{Claim, Older, Proof};
 use super::response::{AvId, AvWriter};
 use super::session::Session;
-use super::{OID, file_time, random};
+use super::{file_time, random};
 use crate::proto::{Principal, SecurityError};
-use crate::security::{Account, Accounts, Mechanism, MechanismContext, NtHash};
+use crate::security::{Account, Accounts, Mechanism, MechanismContext, NtHash, oid};
 use crate::wire::pdu::{AuthLevel, AuthType};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -78,7 +78,7 @@ impl Mechanism for Ntlm {
     }
 
     fn oids(&self) -> &'static [&'static [u8]] {
-        &[OID]
+        &[oid::NTLM]
     }
 
     fn accept(&self, level: AuthLevel) -> Box<dyn MechanismContext> {

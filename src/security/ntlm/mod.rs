@@ -34,12 +34,6 @@ pub(crate) use initiator::{Choice, initiate_at};
 use crate::proto::SecurityError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The object identifier 1.3.6.1.4.1.311.2.2.10 in DER, without its head.
-///
-/// # Source
-/// MS-NLMP 1.9.
-pub const OID: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 2, 2, 10];
-
 /// Octets from the system's random source.
 ///
 /// # Errors

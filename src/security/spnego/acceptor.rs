@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use crate::fuzzing::words::Words;
     use crate::proto::{Packet, Principal};
-    use crate::security::spnego::oid;
+    use crate::security::oid;
 
     /// A mechanism that Windows has and nobody here: NEGOEX.
     const FOREIGN: &[u8] = b"\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x1e";

@@ -1,9 +1,10 @@
 //! The client's end: offers mechanisms and follows the server's choice.
 
 use super::token::{MechTypes, NegState, NegTokenInit, NegTokenResp};
-use super::{Negotiation, Proof, Stage, Step, Turn, oid};
+use super::{Negotiation, Proof, Stage, Step, Turn};
 use crate::proto::{LegAnswer, SecurityContext, SecurityError};
 use crate::security::MechanismContext;
+use crate::security::oid;
 
 /// A mechanism that a client can speak.
 #[derive(Debug)]

@@ -23,17 +23,6 @@ use super::MechanismContext;
 use crate::proto::{LegAnswer, Packet, Principal, SecurityContext, SecurityError};
 use std::{fmt, mem};
 
-/// Object identifiers of mechanisms, as the content octets of their DER form.
-pub mod oid {
-    /// 1.3.6.1.4.1.311.2.2.10.
-    pub const NTLM: &[u8] = b"\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a";
-    /// 1.2.840.113554.1.2.2.
-    pub const KERBEROS: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
-    /// 1.2.840.48018.1.2.2: Kerberos as Windows calls it, since one of its
-    /// numbers was cut to 16 bits once.
-    pub const KERBEROS_CUT: &[u8] = b"\x2a\x86\x48\x82\xf7\x12\x01\x02\x02";
-}
-
 /// The longest token that is taken: no PDU holds a longer one.
 const LONGEST_TOKEN: usize = 0xffff;
 
@@ -187,6 +176,7 @@ mod tests {
     use crate::fuzzing::words::Words;
     use crate::proto::SecurityProvider;
     use crate::security::ntlm::{self, Names, Ntlm, NtlmSettings};
+    use crate::security::oid;
     use crate::security::{Account, Accounts, Credentials, Mechanism, NtHash, Password, Secret};
     use crate::wire::pdu::{AuthLevel, AuthType};
     use std::sync::Arc;

@@ -367,8 +367,8 @@ fn element(tag: Tag, content: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::oid;
     use super::*;
+    use crate::security::oid;
 
     /// A first token as Samba sends it, with a token of one octet.
     const OF_SAMBA: &[u8] = &[

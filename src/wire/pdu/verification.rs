@@ -92,6 +92,13 @@ pub struct Header2 {
 }
 
 impl CommandBody<'_> {
+    /// The bit of the bit mask that says that the client supports header
+    /// signing.
+    ///
+    /// # Source
+    /// MS-RPCE 2.2.2.13.2.
+    pub const SUPPORTS_HEADER_SIGNING: u32 = 1;
+
     /// The command of a bit mask.
     const BITMASK_1: u16 = 1;
     /// The command of a presentation context.
