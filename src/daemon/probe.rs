@@ -314,6 +314,7 @@ mod tests {
     use crate::wire::{EptStatus, FaultStatus};
     use nix::sys::resource::{Resource, Usage, UsageWho, getrusage, setrlimit};
     use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::Pid;
     use socket2::{Domain, Socket, Type};
     use std::fs::File;
@@ -692,7 +693,19 @@ mod tests {
         }
 
         fn signal(&self, signal: Signal) {
-            kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+            kill(self.pid(), signal).unwrap();
+        }
+
+        /// Stops it. A stopped process answers nothing; one that has only been
+        /// sent the signal may.
+        fn stop(&self) {
+            self.signal(Signal::SIGSTOP);
+            let state = waitpid(self.pid(), Some(WaitPidFlag::WUNTRACED)).unwrap();
+            assert_eq!(state, WaitStatus::Stopped(self.pid(), Signal::SIGSTOP));
+        }
+
+        fn pid(&self) -> Pid {
+            Pid::from_raw(self.child.id() as i32)
         }
     }
 
@@ -724,7 +737,7 @@ mod tests {
         wait(&hear, |target, verdict, _| {
             (target == stopped.target && verdict == Verdict::Alive).then_some(())
         });
-        stopped.signal(Signal::SIGSTOP);
+        stopped.stop();
         let mut answers = 0;
         let dead = wait(&hear, |target, verdict, dead| {
             answers += u32::from((target, verdict) == (other, Verdict::Alive));
@@ -757,7 +770,7 @@ mod tests {
         };
         let (book, _prober, hear) = Fixture::start(settings, AT_ONCE);
         let server = Process::start();
-        server.signal(Signal::SIGSTOP);
+        server.stop();
         book.add(ids(1)[0], server.target);
         wait(&hear, |_, verdict, _| {
             (verdict == Verdict::Dead).then_some(())

@@ -6,6 +6,7 @@
 
 use crate::daemon::{DEADLINE, Log};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs::Permissions;
 use std::net::SocketAddr;
@@ -139,6 +140,11 @@ impl Run {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();
+        // The kernel takes its time to stop a process.
+        if signal == Signal::SIGSTOP {
+            let state = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WUNTRACED)).unwrap();
+            assert!(matches!(state, WaitStatus::Stopped(..)), "{state:?}");
+        }
     }
 
     /// Waits for a line that holds `wanted`.
