@@ -187,7 +187,8 @@ fn call(table: &Table, handles: &mut Handles, opnum: u16, stub: &[u8]) -> Vec<u8
         handles,
         fresh: &|| Uuid::from_u128(7),
         trust: epmapper::service::Trust::Nobody,
-        registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
+        maybe: false,
+        session: &Registrant::at(Ipv4Addr::LOCALHOST.into()),
     };
     match service::ept::call(table, Conversation::Windows, call) {
         Reply::Response(stub) => stub,

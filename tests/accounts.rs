@@ -94,7 +94,8 @@ impl World {
             handles: &mut Default::default(),
             fresh: &Uuid::new_v4,
             trust: epmapper::service::Trust::Nobody,
-            registrant: &|| by.clone(),
+            maybe: false,
+            session: by,
         });
         if let Some(store) = store {
             let batch = self.mapper.next_batch().unwrap();

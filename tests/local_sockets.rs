@@ -308,7 +308,7 @@ impl Interface for Who {
     }
 
     fn call(&self, call: Call<'_>) -> Outcome {
-        self.1.send((self.0, (call.registrant)())).unwrap();
+        self.1.send((self.0, call.session.registrant())).unwrap();
         Reply::Response(Vec::new()).into()
     }
 }

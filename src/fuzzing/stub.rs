@@ -113,8 +113,9 @@ fn check_services(conversation: Conversation, stub: Input) {
         ..HandleLimits::default()
     });
     open_asked_handles(&mut handles, now, stub);
+    let caller = Registrant::at(Ipv4Addr::LOCALHOST.into());
     for opnum in 0..10 {
-        let call = service_call(&mut handles, now, opnum, stub);
+        let call = service_call(&mut handles, &caller, now, opnum, stub);
         let reply = TABLE.with(|table| {
             let table = table.get_or_init(sample_table);
             service::ept::call(table, conversation, call)
@@ -124,7 +125,7 @@ fn check_services(conversation: Conversation, stub: Input) {
     }
     let view = mgmt_view();
     for opnum in 0..6 {
-        let call = service_call(&mut handles, now, opnum, stub);
+        let call = service_call(&mut handles, &caller, now, opnum, stub);
         let reply = service::mgmt::call(&view, conversation, call);
         check_mgmt_reply(opnum, stub, &reply);
     }
@@ -156,6 +157,7 @@ fn mgmt_view() -> service::mgmt::View<'static> {
 /// A call of a service.
 fn service_call<'a>(
     handles: &'a mut Handles,
+    session: &'a Registrant,
     now: Instant,
     opnum: u16,
     stub: Input<'a>,
@@ -169,7 +171,8 @@ fn service_call<'a>(
         handles,
         fresh: &|| Uuid::from_u128(1),
         trust: Trust::Nobody,
-        registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
+        maybe: false,
+        session,
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Limits {
     pub wrong_logon_rest: Duration,
     /// Unfinished lookups of one association group.
     pub lookup_handles: usize,
+    /// Context handles of one association group, of services that have such.
+    pub context_handles: usize,
     /// How long an unfinished lookup is kept without being asked for more.
     pub lookup_life: Duration,
     /// Entries of the registry.
@@ -84,6 +86,7 @@ impl Default for Limits {
             wrong_logons: 10,
             wrong_logon_rest: Duration::from_secs(1),
             lookup_handles: 32,
+            context_handles: 1024,
             lookup_life: Duration::from_secs(10 * 60),
             entries: 1_000_000,
             entries_per_owner: 10_000,

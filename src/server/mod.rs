@@ -17,11 +17,11 @@ pub use stream::serve;
 
 use crate::proto::{Groups, Security, SecurityProvider, Served};
 use crate::registry::{HandleLimits, Handles, Rates};
-use crate::service::Interface;
+use crate::service::{Contexts, Interface};
 use limits::{Client, Clients, Strikes};
 use logons::Logons;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
@@ -67,6 +67,8 @@ struct Group {
     client: Client,
     /// Its unfinished lookups.
     handles: Mutex<Handles>,
+    /// Its context handles, once a service has asked for them.
+    contexts: OnceLock<Arc<Contexts>>,
 }
 
 /// Counts since the start, as mgmt tells them; they wrap.
@@ -224,6 +226,7 @@ impl Server {
         let group = Arc::new(Group {
             client,
             handles: Mutex::new(handles),
+            contexts: OnceLock::new(),
         });
         Some((groups.create(group.clone()), group))
     }

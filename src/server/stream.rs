@@ -6,12 +6,13 @@ use super::{Admission, Group, Server, lock};
 use crate::proto::{
     Answer, Association, Call, Caller as Authenticated, Closed, Event, Leg, Principal, Settings,
 };
-use crate::registry::{Authentication, Process, Registrant};
-use crate::service::{self, Later, Outcome, Reply, Trust};
+use crate::registry::{Authentication, Origin, Process, Registrant};
+use crate::service::{self, Cancel, Contexts, Later, Outcome, Reply, Session, Trust};
 use crate::transport::unix::Identity;
 use crate::transport::{Caller, Listener, Stream};
 use crate::wire::{FaultStatus, TransferSyntax, ndr};
 use bytes::{Bytes, BytesMut};
+use std::cell::OnceCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -207,6 +208,45 @@ fn authentication(caller: &Authenticated) -> Authentication {
         },
         mechanism: caller.auth_type,
         level: caller.auth_level,
+    }
+}
+
+/// What a call that runs may ask of its connection.
+struct Caught<'a> {
+    /// The connection.
+    connection: &'a Connection,
+    /// Its association group.
+    group: &'a Group,
+    /// Who makes the call.
+    caller: Option<&'a Authenticated>,
+    /// Tells of a cancel, once somebody has asked.
+    cancel: OnceCell<Cancel>,
+}
+
+impl Session for Caught<'_> {
+    fn registrant(&self) -> Registrant {
+        self.connection.registrant(self.caller)
+    }
+
+    fn origin(&self) -> Origin {
+        match self.connection.caller {
+            Caller::Network(peer) => Origin::Address(peer.ip().to_canonical()),
+            Caller::Local(credentials) => Origin::User(credentials.uid),
+        }
+    }
+
+    fn authentication(&self) -> Option<Authentication> {
+        self.caller.map(authentication)
+    }
+
+    fn cancel(&self) -> Cancel {
+        self.cancel.get_or_init(Cancel::default).clone()
+    }
+
+    fn contexts(&self) -> Arc<Contexts> {
+        let limit = self.connection.server().limits.context_handles;
+        let contexts = || Arc::new(Contexts::new(limit));
+        self.group.contexts.get_or_init(contexts).clone()
     }
 }
 
@@ -553,6 +593,12 @@ impl Connection {
             Ok(stub) => stub,
             Err(error) => return Reply::from(error).into(),
         };
+        let session = Caught {
+            connection: self,
+            group,
+            caller: call.caller.as_ref(),
+            cancel: OnceCell::new(),
+        };
         let mut handles = lock(&group.handles);
         let evicted = handles.evicted();
         let outcome = interface.call(service::Call {
@@ -564,7 +610,8 @@ impl Connection {
             handles: &mut handles,
             fresh: &Uuid::new_v4,
             trust: trust(self.caller, call.caller.as_ref()),
-            registrant: &|| self.registrant(call.caller.as_ref()),
+            maybe: call.maybe,
+            session: &session,
         });
         if handles.evicted() != evicted {
             server.strikes.strike(Limit::LookupHandles);

@@ -302,7 +302,8 @@ mod tests {
                 handles: &mut self.handles,
                 fresh: &fresh,
                 trust: Trust::Nobody,
-                registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
+                maybe: false,
+                session: &Registrant::at(Ipv4Addr::LOCALHOST.into()),
             };
             super::call(&self.table, self.conversation, call)
         }

@@ -1,7 +1,8 @@
 //! What an interface is: an id, transfer syntaxes, operations.
 
 use super::access::Trust;
-use crate::registry::{Handles, Registrant};
+use super::session::Session;
+use crate::registry::Handles;
 use crate::wire::{DecodeError, EptStatus, FaultStatus, Input, Output, SyntaxId, TransferSyntax};
 use std::fmt;
 use std::future::Future;
@@ -28,8 +29,10 @@ pub struct Call<'a> {
     pub fresh: &'a dyn Fn() -> Uuid,
     /// How far the caller's word is to be taken.
     pub trust: Trust,
-    /// Tells who calls.
-    pub registrant: &'a dyn Fn() -> Registrant,
+    /// Whether the caller wants no answer; none is sent.
+    pub maybe: bool,
+    /// The connection that it came over.
+    pub session: &'a dyn Session,
 }
 
 /// What running a call comes to, at once or later.

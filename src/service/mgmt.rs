@@ -135,7 +135,8 @@ mod tests {
             handles: &mut Handles::default(),
             fresh: &Uuid::max,
             trust: Trust::Nobody,
-            registrant: &|| Registrant::at(Ipv4Addr::LOCALHOST.into()),
+            maybe: false,
+            session: &Registrant::at(Ipv4Addr::LOCALHOST.into()),
         };
         super::call(&view, conversation, call)
     }

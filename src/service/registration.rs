@@ -428,7 +428,8 @@ mod tests {
             handles: &mut handles,
             fresh: &|| OTHER,
             trust: crate::service::Trust::Nobody,
-            registrant: &ann,
+            maybe: false,
+            session: &ann(),
         })
     }
 

@@ -180,6 +180,8 @@ impl From<LimitsTable> for Limits {
             refusals_per_second: table.refusals_per_second.get(),
             shortest_lease: table.shortest_lease.0,
             longest_lease: table.longest_lease.0,
+            // The mapper has none but its lookups.
+            ..Limits::default()
         }
     }
 }

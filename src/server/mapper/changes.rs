@@ -82,7 +82,7 @@ impl Mapper {
     /// Answers a call of ept that changes the map.
     pub(super) fn change(self: &Arc<Self>, call: Call<'_>) -> Outcome {
         let op = registration::name(call.opnum);
-        let by = (call.registrant)();
+        let by = call.session.registrant();
         let conversation = self.settings.conversation;
         if !self.settings.policy.may_register(&by) {
             self.refused_caller(op, &by, || Named::all(&call));

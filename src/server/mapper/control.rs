@@ -56,7 +56,7 @@ impl Mapper {
         let Ok(request) = RegisterRequest::decode(call.stub) else {
             return Reply::BAD_STUB.into();
         };
-        let by = (call.registrant)();
+        let by = call.session.registrant();
         let respond = responder(call);
         if !self.settings.policy.may_register(&by) {
             self.refused_caller(OP, &by, || Named::listed(&request.entries));
@@ -143,7 +143,7 @@ impl Mapper {
                 Err(error) => registration::refusal(&error).reply(|status| answer(0, status)),
             }
         };
-        let (op, by, now) = ("renew", (call.registrant)(), call.now);
+        let (op, by, now) = ("renew", call.session.registrant(), call.now);
         let wish = Wish::Renew(request.lease);
         self.submit(Asked { op, by, now, wish }, respond)
     }
@@ -163,7 +163,7 @@ impl Mapper {
             );
             refusal.reply(|status| registration::respond(asked, status))
         };
-        let (op, by, now) = ("release", (call.registrant)(), call.now);
+        let (op, by, now) = ("release", call.session.registrant(), call.now);
         let wish = match request.lease.is_nil() {
             true => Wish::Leave,
             false => Wish::Release(request.lease),
@@ -406,7 +406,8 @@ mod tests {
             handles: &mut handles,
             fresh: &Uuid::new_v4,
             trust: Trust::Nobody,
-            registrant: &|| panic!("everybody may ask"),
+            maybe: false,
+            session: &Registrant::at([127, 0, 0, 1].into()),
         })
     }
 
