@@ -9,6 +9,7 @@
 //! - `transport`: where IO starts: sockets (feature `net`);
 //! - `server`: drives `proto` and `service` over a transport (feature `net`);
 //! - `client`: asks another mapper (feature `net`);
+//! - `host`: a service of one's own, on the same code (feature `net`);
 //! - `security`: who the peer is: NTLM, SPNEGO, Kerberos (features `security`, `kerberos`);
 //! - `daemon`: `epmapperd` (feature `daemon`);
 //! - `cli`: `epm` (feature `tools`).
@@ -27,6 +28,8 @@ pub mod wire;
 
 #[cfg(feature = "net")]
 pub mod client;
+#[cfg(feature = "net")]
+pub mod host;
 #[cfg(feature = "security")]
 pub mod security;
 #[cfg(feature = "net")]

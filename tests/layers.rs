@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may name besides itself. The order is the data's way.
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("wire", &[]),
     ("proto", &["wire"]),
     ("registry", &["wire"]),
@@ -18,6 +18,18 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("client", &["wire", "proto", "transport"]),
     ("security", &["wire", "proto"]),
     (
+        "host",
+        &[
+            "wire",
+            "proto",
+            "registry",
+            "service",
+            "transport",
+            "server",
+            "client",
+        ],
+    ),
+    (
         "daemon",
         &[
             "wire",
@@ -27,6 +39,7 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
             "transport",
             "server",
             "client",
+            "host",
             "security",
         ],
     ),
