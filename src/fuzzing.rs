@@ -18,6 +18,7 @@ mod secure;
 #[cfg(feature = "security")]
 mod spnego;
 mod stub;
+mod typed;
 #[cfg(feature = "security")]
 pub(crate) mod words;
 
@@ -31,6 +32,7 @@ pub use secure::{secure_association, secure_association_list};
 #[cfg(feature = "security")]
 pub use spnego::spnego;
 pub use stub::ept_stub;
+pub use typed::{typed_stub, typed_stub_samples};
 
 use crate::wire::binding::Binding;
 use crate::wire::pdu::{Body, Pdu, bind_time_syntax};
@@ -45,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     ("pdu", pdu),
     ("tower", tower),
     ("ept_stub", ept_stub),
+    ("typed_stub", typed_stub),
     ("association", association),
     ("client_association", client_association),
     ("registry", registry),

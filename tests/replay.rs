@@ -288,6 +288,7 @@ impl Collection {
 fn captured(captures: &Path) -> BTreeMap<&'static str, Vec<Seed>> {
     let [mut pdus, mut stubs, mut towers] = [(); 3].map(|()| Collection::default());
     let [mut associations, mut clients, mut registries] = [(); 3].map(|()| Collection::default());
+    let mut typed_stubs = Collection::default();
     let [mut ntlm, mut spnego, mut secured] = [(); 3].map(|()| Collection::default());
     for path in support::captures_in(captures) {
         if support::truth::tcp_rows(&path).is_empty() {
@@ -307,6 +308,10 @@ fn captured(captures: &Path) -> BTreeMap<&'static str, Vec<Seed>> {
     collect_bindings(&mut towers);
     for (source, list) in OPERATIONS {
         associations.add(source, source, list.to_vec());
+    }
+    for (number, stub) in fuzzing::typed_stub_samples().into_iter().enumerate() {
+        let source = format!("sample-{number}");
+        typed_stubs.add(&source, &source, stub);
     }
     for (source, list) in NTLM_OPERATIONS {
         ntlm.add(source, source, list.to_vec());
@@ -330,6 +335,7 @@ fn captured(captures: &Path) -> BTreeMap<&'static str, Vec<Seed>> {
         ("pdu", pdus),
         ("tower", towers),
         ("ept_stub", stubs),
+        ("typed_stub", typed_stubs),
         ("association", associations),
         ("client_association", clients),
         ("registry", registries),
