@@ -231,6 +231,13 @@ impl Mapper {
             .await
     }
 
+    /// Waits until the mapper closes the connection, however long that takes.
+    ///
+    /// Whatever it says meanwhile is dropped: no call may follow.
+    pub async fn closed(&mut self) {
+        self.client.closed().await;
+    }
+
     /// Asks for a change.
     async fn change(
         &mut self,

@@ -15,16 +15,18 @@ pub mod ept;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod mgmt;
+pub mod registrar;
 mod resolve;
 
 pub use crate::proto::SecurityContext;
 pub use crate::transport::tcp::EPMAP_PORT;
-pub use crate::transport::unix::{PathFault, socket_path};
+pub use crate::transport::unix::{PathFault, local_mapper, socket_path};
 pub use authentication::{Authentication, Begun, Refusal, Settings};
 pub use call::{Client, Encoding, Reply};
 pub use control::Control;
 pub use ept::Mapper;
 pub use mgmt::Management;
+pub use registrar::{Registrar, RegistrarSettings, Registration};
 pub use resolve::Peer;
 
 use crate::proto::ProtocolError;

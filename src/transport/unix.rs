@@ -34,6 +34,11 @@ pub const EPMAP_NAME: &str = "EPMAPPER";
 /// The longest path of a socket in octets: `sun_path` without its NUL.
 pub const LONGEST_PATH: usize = 107;
 
+/// The local socket of this host's mapper.
+pub fn local_mapper() -> Binding {
+    binding_of(&Path::new(FOLDER).join(EPMAP_NAME))
+}
+
 /// Who may connect to a local socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {

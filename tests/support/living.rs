@@ -1,5 +1,7 @@
 //! A daemon with a local socket, who registers there, and what is known of it.
 
+#![allow(dead_code)] // each test binary takes the half that it needs
+
 use crate::daemon::DEADLINE;
 use crate::run::{ANY_PORT, ConfigFile, Run, program};
 use epmapper::client::control::Lifetime;

@@ -1,6 +1,8 @@
 //! A mapper made by hand, for tests of what is said to it: it takes any number
 //! of connections over TCP, and answers calls as told.
 
+#![allow(dead_code)] // each test binary takes the half that it needs
+
 use epmapper::wire::pdu::{
     BindAck, Body, ContextAnswer, Fault, Header, PacketType, Pdu, PfcFlags, Response, ResultsBuf,
 };
