@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// The exit statuses, for the help and the man pages.
 pub const HELP: &str = "\
@@ -80,7 +81,7 @@ pub enum CommandError {
         /// Who was asked.
         server: String,
         /// What happened.
-        error: ClientError,
+        error: Arc<ClientError>,
     },
     /// The mapper did not change its registry as it was asked to.
     #[error("call: cannot {change} {server}: {}", words(&.error.failure))]
@@ -90,7 +91,7 @@ pub enum CommandError {
         /// Who was asked.
         server: String,
         /// What happened.
-        error: ClientError,
+        error: Arc<ClientError>,
     },
     /// The server has no control interface, or not there.
     #[error("bind: {server} does not serve the control interface of epmapperd there")]
@@ -124,50 +125,37 @@ pub enum CommandError {
 
 impl CommandError {
     /// Says who was asked, for errors of the client.
-    pub fn of(server: &Binding) -> impl Fn(ClientError) -> CommandError {
+    pub fn of<E: Into<Arc<ClientError>>>(server: &Binding) -> impl Fn(E) -> CommandError {
         move |error| CommandError::Client {
             server: server.to_string(),
-            error,
+            error: error.into(),
         }
     }
 
     /// Says who was asked, for errors in reaching a control interface.
-    pub fn of_control(server: &Binding) -> impl Fn(ClientError) -> CommandError {
-        move |error| match error.failure {
-            Failure::Rejected(_, ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED) => {
-                CommandError::NoControl {
-                    server: server.to_string(),
+    pub fn of_control<E: Into<Arc<ClientError>>>(server: &Binding) -> impl Fn(E) -> CommandError {
+        move |error| {
+            let error = error.into();
+            match error.failure {
+                Failure::Rejected(_, ProviderReason::ABSTRACT_SYNTAX_NOT_SUPPORTED) => {
+                    CommandError::NoControl {
+                        server: server.to_string(),
+                    }
                 }
+                _ => CommandError::of(server)(error),
             }
-            _ => CommandError::of(server)(error),
         }
     }
 
     /// Says who was asked for which change.
-    pub fn change(server: &Binding, change: Change) -> impl Fn(ClientError) -> CommandError {
+    pub fn change<E: Into<Arc<ClientError>>>(
+        server: &Binding,
+        change: Change,
+    ) -> impl Fn(E) -> CommandError {
         move |error| CommandError::Change {
             change,
             server: server.to_string(),
-            error,
-        }
-    }
-
-    /// Whether the server was reached, and did not want to; one that is too busy
-    /// may want to soon.
-    pub fn is_refusal(&self) -> bool {
-        let failure = match self {
-            CommandError::NoControl { .. } => return true,
-            CommandError::Client { error, .. } | CommandError::Change { error, .. } => {
-                &error.failure
-            }
-            _ => return false,
-        };
-        match failure {
-            Failure::Fault(status) => *status != FaultStatus::SERVER_TOO_BUSY,
-            Failure::Refused(_) | Failure::Rejected(..) | Failure::Status(_) => true,
-            // Wrong logons are counted, and may lock an account.
-            Failure::LogonRefused(_) | Failure::NoAuthentication(_) | Failure::Logon(_) => true,
-            _ => false,
+            error: error.into(),
         }
     }
 
@@ -422,10 +410,10 @@ mod tests {
             );
             assert!(message.contains(words), "{message}");
             assert!(error.hint().unwrap().contains(hint), "{message}");
-            assert!(error.is_refusal() && error.code() == 4);
+            assert_eq!(error.code(), 4);
         }
         let gone = refused(Failure::Timeout);
-        assert!(!gone.is_refusal() && gone.code() == 3);
+        assert_eq!(gone.code(), 3);
     }
 
     #[test]
@@ -449,6 +437,6 @@ mod tests {
         let error = CommandError::of_control(&server)(ClientError::new(Step::Bind, failure));
         assert!(error.to_string().contains("does not serve the control"));
         assert!(error.hint().unwrap().contains("local socket"));
-        assert!(error.is_refusal() && error.code() == 4);
+        assert_eq!(error.code(), 4);
     }
 }

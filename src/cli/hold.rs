@@ -5,13 +5,11 @@
 
 use super::args::Hold;
 use super::exit::{Change, CommandError, Outcome};
-use super::insert::control;
 use super::password;
 use super::registration::{self, Registered};
 use super::render;
-use crate::client::control::Lifetime;
-use crate::client::{Control, Settings};
-use crate::wire::binding::Binding;
+use crate::client::registrar::{State, Trouble};
+use crate::client::{Registrar, RegistrarSettings, Settings, Step};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use std::convert::Infallible;
@@ -23,40 +21,36 @@ use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
-use tokio::time::{Instant, sleep, timeout};
-
-/// Between two tries to register again.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// Between two tries when the mapper refuses: it logs each of them.
-const RETRY_REFUSED: Duration = Duration::from_secs(30);
-
-/// How long a connection is kept before it makes room for another one: mappers
-/// close those that are silent, by default after half an hour.
-const FRESH: Duration = Duration::from_secs(5 * 60);
+use tokio::sync::watch;
 
 impl Hold {
     /// Registers, runs the command, and takes the entries out when it has
     /// ended.
     pub async fn run(&self, settings: &Settings, time: Duration) -> Result<Outcome, CommandError> {
-        let registration = Registration {
-            server: registration::mapper(&self.endpoints.at),
-            registered: Registered::new(&self.endpoints, &self.annotation)?,
+        let registered = Registered::new(&self.endpoints, &self.annotation)?;
+        let settings = RegistrarSettings {
+            mappers: vec![registration::mapper(&self.endpoints.at)],
             replace: self.replace,
-            settings,
-            time,
+            client: settings.clone(),
+            timeout: time,
+            lease: None,
+            insert: false,
+            alone: true,
+            ..RegistrarSettings::default()
         };
-        let control = registration.make().await?;
+        let registrar = Registrar::start(registered.registrations(), settings);
+        let mut state = registrar.state();
+        first(&mut state).await?;
         // Until here a signal ends this process, and nothing else is to be ended.
         let mut signals = Signals::new().map_err(CommandError::Runtime)?;
-        let mut kept = pin!(registration.keep(control));
+        let mut told = pin!(tell(state));
         let ended = match self.command().spawn() {
             Ok(mut child) => loop {
                 tokio::select! {
                     biased;
                     status = child.wait() => break status.map_err(CommandError::Runtime),
                     signal = signals.next() => pass_on(signal, &child),
-                    never = &mut kept => match never {},
+                    never = &mut told => match never {},
                 }
             },
             Err(error) => Err(CommandError::Start {
@@ -64,7 +58,7 @@ impl Hold {
                 error,
             }),
         };
-        registration.undo().await;
+        registrar.stop().await;
         Ok(Outcome::Ended(code(ended?)))
     }
 
@@ -86,83 +80,46 @@ fn code(status: ExitStatus) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }
 
-/// What is held at a mapper.
-struct Registration<'a> {
-    /// The mapper.
-    server: Binding,
-    /// The entries.
-    registered: Registered,
-    /// Whether they replace what stands for the same service.
-    replace: bool,
-    /// How connections are asked for.
-    settings: &'a Settings,
-    /// How long a conversation may take.
-    time: Duration,
+/// Waits until the first try has come to something.
+async fn first(state: &mut watch::Receiver<State>) -> Result<(), CommandError> {
+    // It does not end before it is stopped.
+    let _ = state
+        .wait_for(|state| !matches!(state, State::Trying))
+        .await;
+    trouble(&state.borrow_and_update()).map_or(Ok(()), |trouble| Err(explained(&trouble)))
 }
 
-impl Registration<'_> {
-    /// Registers, for as long as this process lives.
-    async fn make(&self) -> Result<Control, CommandError> {
-        let mut control = self.connect().await?;
-        control
-            .register(&self.registered.entries(), Lifetime::Process, self.replace)
-            .await
-            .map_err(CommandError::change(&self.server, Change::Register))?;
-        Ok(control)
+/// What is wrong at the mapper, if anything is.
+fn trouble(state: &State) -> Option<Trouble> {
+    match state {
+        State::Waiting { troubles } | State::Refused { troubles } => troubles.first().cloned(),
+        State::Trying | State::Registered { .. } => None,
     }
+}
 
-    /// Connects to the mapper.
-    async fn connect(&self) -> Result<Control, CommandError> {
-        control(&self.server, self.settings, Instant::now() + self.time).await
+/// Why the mapper does not have the entries, in words.
+fn explained(trouble: &Trouble) -> CommandError {
+    let (at, error) = (&trouble.at, trouble.error.clone());
+    match error.step {
+        Step::Call => CommandError::change(at, Change::Register)(error),
+        _ => CommandError::of_control(at)(error),
     }
+}
 
-    /// Registers again whenever the mapper ends the connection: it may have
-    /// been started anew.
-    async fn keep(&self, mut control: Control) -> Infallible {
-        loop {
-            let closed = timeout(FRESH, control.closed()).await.is_ok();
-            control = match closed {
-                true => self.again().await,
-                false => match self.connect().await {
-                    Ok(control) => control,
-                    Err(_) => self.again().await,
-                },
-            };
+/// Says when the mapper was lost, and what becomes of that.
+async fn tell(mut state: watch::Receiver<State>) -> Infallible {
+    while state.changed().await.is_ok() {
+        let (is_registered, trouble) = {
+            let state = state.borrow_and_update();
+            (state.is_registered(), trouble(&state))
+        };
+        match trouble.as_ref().map(explained) {
+            Some(error) => render::remark(&format!("not registered, trying again: {error}")),
+            None if is_registered => render::remark("lost the mapper and registered again"),
+            None => {}
         }
     }
-
-    /// Tries to register until it goes through, and says so.
-    async fn again(&self) -> Control {
-        let mut told = String::new();
-        loop {
-            let error = match self.make().await {
-                Ok(control) => {
-                    render::remark("lost the mapper and registered again");
-                    return control;
-                }
-                Err(error) => error,
-            };
-            let message = error.to_string();
-            if message != told {
-                render::remark(&format!("not registered, trying again: {message}"));
-                told = message;
-            }
-            sleep(match error.is_refusal() {
-                true => RETRY_REFUSED,
-                false => RETRY,
-            })
-            .await;
-        }
-    }
-
-    /// Takes the entries out, and none of another process. What is left goes
-    /// with this one.
-    async fn undo(&self) {
-        if let Ok(mut control) = self.connect().await {
-            // Nothing to take out is as good.
-            let _ = control.leave().await;
-        }
-    }
+    std::future::pending().await
 }
 
 /// The signals that are passed on to the command.

@@ -5,24 +5,19 @@ use super::args::Endpoints;
 use super::mistake::ArgumentError;
 use super::values::Server;
 use crate::client::ept::NewEntry;
+use crate::client::{Registration, local_mapper};
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
 use crate::wire::ept::{MAX_ANNOTATION, MAX_ENTRIES};
-use crate::wire::tower::{ProtocolSequence, TowerBuf};
+use crate::wire::tower::TowerBuf;
 use std::str::FromStr;
 use uuid::Uuid;
-
-/// The local socket of this host's mapper.
-pub const LOCAL_SOCKET: &str = "/run/epmapper/EPMAPPER";
 
 /// The mapper to change: the one given, or this host's by its local socket.
 pub fn mapper(at: &Option<Server>) -> Binding {
     match at {
         Some(Server(binding)) => binding.clone(),
-        None => Binding {
-            endpoint: LOCAL_SOCKET.to_owned(),
-            ..Binding::new(ProtocolSequence::Ncalrpc)
-        },
+        None => local_mapper(),
     }
 }
 
@@ -119,6 +114,16 @@ impl Registered {
         self.each().map(|(_, entry)| entry).collect()
     }
 
+    /// The entries, to be kept registered.
+    pub fn registrations(&self) -> Vec<Registration> {
+        let registration = |(_, tower): &(Binding, TowerBuf)| Registration {
+            object: self.object,
+            tower: tower.clone(),
+            annotation: self.annotation.clone(),
+        };
+        self.towers.iter().map(registration).collect()
+    }
+
     /// Each entry and its binding.
     pub fn each(&self) -> impl Iterator<Item = (&Binding, NewEntry<'_>)> {
         self.towers.iter().map(|(binding, tower)| {
@@ -181,7 +186,7 @@ mod tests {
 
     #[test]
     fn without_a_place_the_local_socket_is_meant() {
-        let text = format!("ncalrpc:[{LOCAL_SOCKET}]");
+        let text = "ncalrpc:[/run/epmapper/EPMAPPER]";
         assert_eq!(mapper(&None).to_string(), text);
         let tcp = Server::default();
         assert_eq!(mapper(&Some(tcp.clone())), tcp.0);
