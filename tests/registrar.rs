@@ -1,7 +1,7 @@
 //! `client::Registrar` with the real daemon: entries come when the mapper does,
 //! come again when it was started anew, and go with whoever registered them.
 //!
-//! Each daemon on port 135 has an address of its own, 127.0.28.x.
+//! Each daemon on TCP has an address of its own, 127.0.28.x.
 
 #![cfg(all(feature = "daemon", feature = "tools"))]
 
@@ -13,8 +13,10 @@ mod living;
 mod mapper;
 #[path = "support/run.rs"]
 mod run;
+#[path = "support/skip.rs"]
+mod skip;
 
-use daemon::{DEADLINE, Daemon};
+use daemon::DEADLINE;
 use epmapper::client::ept::FoundEntry;
 use epmapper::client::registrar::{Kept, State};
 use epmapper::client::{Encoding, Failure, Mapper, Registrar, RegistrarSettings, Registration};
@@ -28,9 +30,9 @@ use epmapper::wire::{EptStatus, SyntaxId};
 use living::{ECHO, ECHO_ENTRIES, Home, await_that};
 use mapper::{Answer, Asked, stub};
 use nix::sys::signal::Signal;
+use run::{ConfigFile, Run, program};
 use std::future::Future;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
@@ -106,9 +108,17 @@ fn binding(text: &str) -> Binding {
     text.parse().unwrap()
 }
 
-/// Where a daemon on port 135 is.
-fn at(daemon: &Daemon) -> String {
-    format!("ncacn_ip_tcp:{}[135]", daemon.address())
+/// A place on TCP.
+fn on_tcp(host: u8) -> String {
+    format!("ncacn_ip_tcp:127.0.28.{host}[4135]")
+}
+
+/// Starts a daemon there that keeps nothing.
+fn daemon_at(at: &str, config: &str) -> Run {
+    let file = ConfigFile::new(config);
+    let mut command = program();
+    command.arg("--config").arg(file.path());
+    Run::spawn(command.args(["--listen", at]))
 }
 
 /// For mappers at these bindings; patient with one that is slow.
@@ -280,13 +290,64 @@ fn a_mapper_that_does_not_answer_does_not_keep_the_end_waiting() {
     run.signal(Signal::SIGCONT);
 }
 
+// Processes that the mapper does not see
+
+/// Set where this program runs in a namespace that a test made for it.
+const INSIDE: &str = "EPMAPPER_TEST_INSIDE";
+
+#[test]
+fn a_mapper_that_does_not_see_the_process_keeps_the_entries_by_a_lease() {
+    let mut command = Command::new("unshare");
+    let hidden = "mount -t proc -o hidepid=invisible proc /proc && exec \"$@\"";
+    command.args(["--mount", "sh", "-c", hidden, "sh"]);
+    let may = run::output(Command::new("unshare").args(["--mount", "true"]));
+    if !may.status.success() {
+        return skip::skipped("there can be no namespace (unshare --mount) here");
+    }
+    command.arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "with_hidden_processes", "--ignored"]);
+    let output = run::output(command.arg("--nocapture").env(INSIDE, ""));
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("1 passed"), "{told}{}", run::stderr(&output));
+}
+
+#[test]
+#[ignore = "mounts another /proc; another test runs it in a namespace"]
+fn with_hidden_processes() {
+    if std::env::var_os(INSIDE).is_none() {
+        return;
+    }
+    let home = Home::new("user = \"nobody\"");
+    let program = Program::new();
+    home.open_to_all();
+    let _run = home.start();
+    let settings = RegistrarSettings {
+        lease: Some(Duration::from_secs(3)),
+        ..settings(&[&home.at()])
+    };
+    let registrar = program.start_so(vec![entry(1, "unseen")], settings);
+    let state = program.wait_for(&registrar, State::is_registered);
+    let State::Registered { kept, .. } = state else {
+        panic!("{state}");
+    };
+    assert!(matches!(kept, Kept::Lease(_)), "{kept:?}");
+    // It has more time than before: it was renewed.
+    let mut caller = home.caller();
+    let mut left = u32::MAX;
+    await_that("a renewal", DEADLINE, || {
+        let before = std::mem::replace(&mut left, caller.facts("unseen").unwrap().left_ms);
+        left > before
+    });
+    program.wait(registrar.stop());
+    assert!(program.found(&home.at()).is_empty());
+}
+
 // Other mappers
 
 #[test]
 fn a_mapper_on_tcp_gets_the_entries_by_ept_insert_and_again_when_it_was_started_anew() {
-    let (address, program) = (Ipv4Addr::new(127, 0, 28, 1), Program::new());
-    let daemon = Daemon::start(address, NETWORK);
-    let at = at(&daemon);
+    let (at, program) = (on_tcp(1), Program::new());
+    let daemon = daemon_at(&at, NETWORK);
     let registrar = program.start(&[&at], vec![entry(1, "network")]);
     let state = program.wait_for(&registrar, State::is_registered);
     assert!(
@@ -301,7 +362,7 @@ fn a_mapper_on_tcp_gets_the_entries_by_ept_insert_and_again_when_it_was_started_
     );
     drop(daemon);
     program.wait_for(&registrar, is_waiting);
-    let _daemon = Daemon::start(address, NETWORK);
+    let _daemon = daemon_at(&at, NETWORK);
     program.wait(registrar.registered());
     assert_eq!(program.names(&at), ["network"]);
     program.wait(registrar.stop());
@@ -310,9 +371,8 @@ fn a_mapper_on_tcp_gets_the_entries_by_ept_insert_and_again_when_it_was_started_
 
 #[test]
 fn a_mapper_that_refuses_is_told_and_asked_again() {
-    let (address, program) = (Ipv4Addr::new(127, 0, 28, 2), Program::new());
-    let daemon = Daemon::start(address, "");
-    let at = at(&daemon);
+    let (at, program) = (on_tcp(2), Program::new());
+    let daemon = daemon_at(&at, "");
     let settings = RegistrarSettings {
         retry_refused: Duration::from_millis(100),
         ..settings(&[&at])
@@ -324,15 +384,15 @@ fn a_mapper_that_refuses_is_told_and_asked_again() {
     };
     assert!(troubles[0].is_refusal() && troubles[0].at.to_string() == at);
     drop(daemon);
-    let _daemon = Daemon::start(address, NETWORK);
+    let _daemon = daemon_at(&at, NETWORK);
     program.wait(registrar.registered());
 }
 
 #[test]
 fn of_two_mappers_the_first_that_takes_the_entries_has_them() {
     let (home, program) = (Home::new(""), Program::new());
-    let daemon = Daemon::start(Ipv4Addr::new(127, 0, 28, 3), NETWORK);
-    let (local, tcp) = (home.at(), at(&daemon));
+    let (local, tcp) = (home.at(), on_tcp(3));
+    let daemon = daemon_at(&tcp, NETWORK);
     let second = program.start(&[&local, &tcp], vec![entry(1, "second")]);
     program.wait(second.registered());
     assert_eq!(program.names(&tcp), ["second"]);
@@ -361,15 +421,13 @@ fn more_entries_than_a_call_takes_are_registered_and_taken_out() {
 
 #[test]
 fn a_mapper_that_takes_only_a_part_gives_it_back() {
-    let (address, program) = (Ipv4Addr::new(127, 0, 28, 4), Program::new());
-    let daemon = Daemon::start(
-        address,
-        &format!("{NETWORK}[limits]\nentries_per_owner = 500\n"),
-    );
+    let (at, program) = (on_tcp(4), Program::new());
+    let config = format!("{NETWORK}[limits]\nentries_per_owner = 500\n");
+    let _daemon = daemon_at(&at, &config);
     let entries = (1..=501).map(|port| entry(port, "part")).collect();
-    let registrar = program.start(&[&at(&daemon)], entries);
+    let registrar = program.start(&[&at], entries);
     program.wait_for(&registrar, |state| matches!(state, State::Refused { .. }));
-    assert!(program.found(&at(&daemon)).is_empty());
+    assert!(program.found(&at).is_empty());
 }
 
 // What is said to a mapper made by hand

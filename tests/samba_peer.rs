@@ -18,9 +18,14 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use epmapper::client::registrar::State;
+use epmapper::client::{Failure, RegistrarSettings, Registration};
+use epmapper::wire::tower::TowerBuf;
+use epmapper::wire::{FaultStatus, SyntaxId};
 use serde_json::{Value, json};
+use uuid::{Uuid, uuid};
 
-use daemon::Daemon;
+use daemon::{DEADLINE, Daemon};
 use programs::Finished;
 use registrar::Registrar;
 use samba_mapper::{Kind, SambaMapper};
@@ -35,6 +40,8 @@ const MAPPER: &str = "e1af8308-5d1f-11c9-91a4-08002b14a0fa";
 const SAMR: &str = "12345778-1234-abcd-ef00-0123456789ac v1.0";
 /// See [`SAMR`].
 const LSARPC: &str = "12345778-1234-abcd-ef00-0123456789ab v0.0";
+/// rpcecho, which no Samba here serves.
+const ECHO: SyntaxId = SyntaxId::new(uuid!("60a15ec5-4de8-11d7-a637-005056a20182"), 1, 0);
 /// No object.
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 /// In how many ways each of them is asked for.
@@ -173,6 +180,56 @@ fn a_domain_controller_registers_with_nobody() {
         return;
     };
     registers_with_nobody(&peer, ports);
+}
+
+#[test]
+fn who_keeps_itself_registered_is_told_that_samba_dcerpcd_refuses() {
+    if let Some(peer) = Peer::start(Kind::S3, Ipv4Addr::new(127, 0, 28, 31)) {
+        refuses_a_registrar(&peer);
+    }
+}
+
+#[test]
+fn who_keeps_itself_registered_is_told_that_a_domain_controller_refuses() {
+    if let Some(peer) = Peer::start(Kind::S4, Ipv4Addr::new(127, 0, 28, 32)) {
+        refuses_a_registrar(&peer);
+    }
+}
+
+/// Neither by its local socket, where it has no control interface, nor over TCP it takes an entry of ours.
+fn refuses_a_registrar(peer: &Peer) {
+    let tower = TowerBuf::from_binding(ECHO, SyntaxId::NDR, &"ncalrpc:[ECHO]".parse().unwrap());
+    let entry = Registration {
+        object: Uuid::nil(),
+        tower: tower.unwrap(),
+        annotation: "echo".to_owned(),
+    };
+    let tcp = format!("ncacn_ip_tcp:{}[135]", peer.address());
+    let settings = RegistrarSettings {
+        mappers: vec![peer.socket().parse().unwrap(), tcp.parse().unwrap()],
+        timeout: DEADLINE,
+        ..RegistrarSettings::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let told = runtime.block_on(async {
+        let registrar = epmapper::client::Registrar::start(vec![entry], settings);
+        let mut state = registrar.state();
+        let told = state.wait_for(|state| !matches!(state, State::Trying));
+        told.await.unwrap().clone()
+    });
+    let State::Refused { troubles } = &told else {
+        panic!("{told}");
+    };
+    let failures: Vec<_> = troubles.iter().map(|told| &told.error.failure).collect();
+    let is_refused =
+        |failure: &&Failure| matches!(failure, Failure::Fault(FaultStatus::OP_RNG_ERROR));
+    assert!(
+        failures.len() == 2 && failures.iter().all(is_refused),
+        "{told}"
+    );
 }
 
 /// Starts Samba's services with a mapper at their local socket, which would take what root registers.

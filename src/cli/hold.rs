@@ -82,11 +82,12 @@ fn code(status: ExitStatus) -> u8 {
 
 /// Waits until the first try has come to something.
 async fn first(state: &mut watch::Receiver<State>) -> Result<(), CommandError> {
-    // It does not end before it is stopped.
-    let _ = state
+    let first = state
         .wait_for(|state| !matches!(state, State::Trying))
         .await;
-    trouble(&state.borrow_and_update()).map_or(Ok(()), |trouble| Err(explained(&trouble)))
+    // It does not end before it is stopped.
+    let trouble = first.ok().and_then(|state| trouble(&state));
+    trouble.map_or(Ok(()), |trouble| Err(explained(&trouble)))
 }
 
 /// What is wrong at the mapper, if anything is.

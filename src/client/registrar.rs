@@ -107,7 +107,10 @@ impl Default for RegistrarSettings {
     }
 }
 
-/// How a mapper keeps the entries.
+/// How a mapper keeps the entries: the first of these that it goes along with.
+///
+/// A process that is killed has no entry any more, and a lease would leave it
+/// them for a while; so the process' life comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// For the life of this process: they are gone with it, at once.
@@ -280,5 +283,61 @@ impl Registrar {
 impl Drop for Registrar {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Step;
+    use crate::wire::EptStatus;
+    use crate::wire::status::RejectReason;
+
+    fn trouble(failure: Failure) -> Trouble {
+        Trouble {
+            at: local_mapper(),
+            error: Arc::new(ClientError::new(Step::Call, failure)),
+        }
+    }
+
+    #[test]
+    fn who_does_not_want_to_refuses_and_who_cannot_now_does_not() {
+        let is_refusal = |failure| trouble(failure).is_refusal();
+        for failure in [
+            Failure::Status(EptStatus::CANT_PERFORM_OP),
+            Failure::Fault(FaultStatus::OP_RNG_ERROR),
+            Failure::Refused(RejectReason::LOCAL_LIMIT_EXCEEDED),
+            Failure::Logon("no ticket".to_owned()),
+        ] {
+            assert!(is_refusal(failure));
+        }
+        for failure in [
+            Failure::Unreachable(Vec::new()),
+            Failure::Timeout,
+            Failure::Closed,
+            Failure::Fault(FaultStatus::SERVER_TOO_BUSY),
+        ] {
+            assert!(!is_refusal(failure));
+        }
+    }
+
+    #[test]
+    fn a_state_tells_of_every_mapper() {
+        let troubles = vec![trouble(Failure::Timeout), trouble(Failure::Closed)];
+        assert_eq!(
+            State::Waiting { troubles }.to_string(),
+            "waiting: ncalrpc:[/run/epmapper/EPMAPPER]: call: no answer in time; \
+             ncalrpc:[/run/epmapper/EPMAPPER]: call: the server closed the connection"
+        );
+    }
+
+    #[test]
+    fn by_default_the_local_socket_comes_before_tcp() {
+        let mappers = RegistrarSettings::default().mappers;
+        let told: Vec<_> = mappers.iter().map(Binding::to_string).collect();
+        assert_eq!(
+            told,
+            ["ncalrpc:[/run/epmapper/EPMAPPER]", "ncacn_ip_tcp:127.0.0.1"]
+        );
     }
 }

@@ -114,7 +114,7 @@ impl Keeper {
             // Who takes the entries and hangs up at once is not asked at once.
             pause = match begun.elapsed() > self.settings.retry {
                 true => Duration::ZERO,
-                false => (pause * 2).max(FIRST_PAUSE).min(self.settings.retry),
+                false => (pause * 2).clamp(FIRST_PAUSE, self.settings.retry.max(FIRST_PAUSE)),
             };
         }
         self.withdraw().await;
