@@ -29,6 +29,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    // Its help is a text of clap's: brackets are no links there.
+    #[allow(rustdoc::broken_intra_doc_links)]
     /// Listen here, for example ncacn_ip_tcp:127.0.0.1[135] or ncalrpc:[/run/epmapper/EPMAPPER]; replaces the configuration's list, may be repeated
     #[arg(long, value_name = "BINDING", value_parser = listener)]
     pub listen: Vec<Binding>,

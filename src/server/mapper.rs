@@ -1,6 +1,6 @@
 //! The endpoint mapper's registry behind its lock, and its interfaces.
 //!
-//! Calls read the table as it is. Whoever changes it holds the [`Book`], so
+//! Calls read the table as it is. Whoever changes it holds the book, so
 //! that changes come one by one; what callers changed is answered once it is
 //! written to disk, where there is one.
 

@@ -110,9 +110,9 @@ pub struct NegTokenInit<'a> {
 impl<'a> NegTokenInit<'a> {
     /// Reads a token with or without its frame.
     ///
-    /// Layout: [APPLICATION 0] (OID of SPNEGO, [0] SEQUENCE (mechTypes [0],
-    /// reqFlags [1], mechToken [2], mechListMIC [3])), or with negHints [3] and
-    /// mechListMIC [4]; all but the first optional.
+    /// Layout: \[APPLICATION 0\] (OID of SPNEGO, \[0\] SEQUENCE (mechTypes \[0\],
+    /// reqFlags \[1\], mechToken \[2\], mechListMIC \[3\])), or with negHints \[3\] and
+    /// mechListMIC \[4\]; all but the first optional.
     ///
     /// # Errors
     /// `Token` when it is another, or malformed.
@@ -201,8 +201,8 @@ pub struct NegTokenResp<'a> {
 impl<'a> NegTokenResp<'a> {
     /// Reads a token.
     ///
-    /// Layout: [1] SEQUENCE (negState [0] ENUMERATED, supportedMech [1] OBJECT
-    /// IDENTIFIER, responseToken [2], mechListMIC [3]), all optional.
+    /// Layout: \[1\] SEQUENCE (negState \[0\] ENUMERATED, supportedMech \[1\] OBJECT
+    /// IDENTIFIER, responseToken \[2\], mechListMIC \[3\]), all optional.
     ///
     /// # Errors
     /// `Token` when it is another, or malformed.
