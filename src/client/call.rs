@@ -6,9 +6,11 @@ use crate::proto::{ClientEvent, ProtocolError};
 use crate::wire::binding::Binding;
 use crate::wire::pdu::{ContextAnswer, bind_time_syntax};
 use crate::wire::status::ContextResult;
+use crate::wire::stub::Parameters;
 use crate::wire::{ByteOrder, DecodeError, Input, Output, SyntaxId, TransferSyntax, ndr};
 use bytes::Bytes;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// How a client's stubs are to be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,12 +92,21 @@ impl Reply {
             .and_then(decoder)
             .map_err(|error| ClientError::new(Step::Call, error.into()))
     }
+
+    /// Decodes the stub as parameters that an operation gives.
+    ///
+    /// # Errors
+    /// As the parameters' types have it.
+    pub fn parameters<'a, Out: Parameters<'a>>(&'a self) -> Result<Out, DecodeError> {
+        Out::decode(&self.stub, self.order, self.syntax)
+    }
 }
 
 impl Client {
     /// Connects to the server of a binding and binds to an interface.
     ///
-    /// The deadline holds for all that is done with the connection.
+    /// The deadline holds for all that is done with the connection, until
+    /// another is set.
     ///
     /// # Errors
     /// At step `Resolve`, `Connect` or `Bind`; `Refused`, `Rejected` and `Fault`
@@ -148,17 +159,49 @@ impl Client {
                 association.call(now, context, opnum, None, &stub)
             })
             .await?;
+        let reply = self.reply(event);
+        reply.map_err(|failure| ClientError::new(Step::Call, failure))
+    }
+
+    /// Sets another deadline, which holds for all calls from now on.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.connection.set_deadline(deadline);
+    }
+
+    /// Makes a call that [`answer`](Self::answer) waits for.
+    pub(super) fn begin(&mut self, opnum: u16, object: Option<Uuid>, stub: &[u8]) {
+        let context = self.context;
+        self.connection.begin(|association, now| {
+            association.call(now, context, opnum, object, stub);
+        });
+    }
+
+    /// Waits for the answer of a call; whoever stops waiting may wait again.
+    pub(super) async fn answer(&mut self) -> Result<Reply, Failure> {
+        let event = self.connection.answer().await?;
+        self.reply(event)
+    }
+
+    /// What an event says that answers a call.
+    fn reply(&self, event: ClientEvent) -> Result<Reply, Failure> {
         match event {
             ClientEvent::Response { order, stub } => Ok(Reply {
                 order,
                 syntax: self.syntax,
                 stub,
             }),
-            other => {
-                let failure = self.connection.failure(other);
-                Err(ClientError::new(Step::Call, failure))
-            }
+            other => Err(self.connection.failure(other)),
         }
+    }
+
+    /// The byte order of requests.
+    pub(super) fn order(&self) -> ByteOrder {
+        self.order
+    }
+
+    /// The connection.
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     /// Waits until the server closes the connection, whatever the deadline.

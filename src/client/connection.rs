@@ -1,4 +1,4 @@
-//! A connection and what is said on it: every step ends at its deadline.
+//! A connection and what is said on it: whoever waits says until when.
 
 use super::authentication::NOT_BEGUN;
 use super::{Attempt, Authentication, ClientError, Failure, Peer, Settings, Step, resolve};
@@ -8,13 +8,16 @@ use crate::wire::binding::Binding;
 use crate::wire::pdu::PacketType;
 use bytes::BytesMut;
 use std::io;
-use std::time;
+use std::time::{self, Duration};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
 /// Room for one read, in octets: more than a fragment of the usual size.
 const READ: usize = 8192;
+
+/// The most reads of what has come in while nobody asked.
+const READS: usize = 64;
 
 /// A connection to a server.
 pub struct Connection {
@@ -30,7 +33,9 @@ pub struct Connection {
     incoming: BytesMut,
     /// Whether the server takes what is sent.
     writable: bool,
-    /// When everything has to be over.
+    /// Whether all of what was asked last has gone out.
+    sent: bool,
+    /// When what is asked has to be over.
     deadline: Instant,
 }
 
@@ -38,8 +43,9 @@ impl Connection {
     /// Connects to the server of a binding; the first bind authenticates as the
     /// settings say.
     ///
-    /// Its local socket, or the addresses of its name, are tried in turn, each for its share of the
-    /// time that is left.
+    /// Its local socket, or the addresses of its name, are tried in turn, each
+    /// for its share of the time that is left. The deadline holds for what is
+    /// asked, too, until another is set.
     ///
     /// # Errors
     /// At step `Resolve` or `Connect`.
@@ -54,7 +60,8 @@ impl Connection {
             .map_err(|attempts| ClientError::new(Step::Connect, Failure::Unreachable(attempts)))?;
         let mut association = ClientAssociation::new(ClientSettings {
             order: settings.encoding.order(),
-            answer_timeout: deadline.saturating_duration_since(Instant::now()),
+            // Deadlines are kept here.
+            answer_timeout: Duration::MAX,
             ..ClientSettings::default()
         });
         let authentication = settings.authentication.clone();
@@ -68,8 +75,14 @@ impl Connection {
             authentication,
             incoming: BytesMut::new(),
             writable: true,
+            sent: false,
             deadline,
         })
+    }
+
+    /// Sets another deadline for what is asked from now on.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
     }
 
     /// Where the server was reached.
@@ -96,18 +109,65 @@ impl Connection {
         step: Step,
         ask: impl FnOnce(&mut ClientAssociation, time::Instant),
     ) -> Result<ClientEvent, ClientError> {
-        // Whoever asks has given up what was asked before and not waited for.
-        self.association.orphan();
-        ask(&mut self.association, Instant::now().into_std());
-        let due = self.association.poll_timeout().map(Instant::from_std);
-        let until = due.map_or(self.deadline, |due| due.min(self.deadline));
-        timeout_at(until, self.exchange())
+        self.begin(ask);
+        timeout_at(self.deadline, self.answer())
             .await
-            .unwrap_or_else(|_| {
-                self.association.handle_timeout(until.into_std());
-                Err(Failure::Timeout)
-            })
+            .unwrap_or(Err(Failure::Timeout))
             .map_err(|failure| ClientError::new(step, failure))
+    }
+
+    /// Asks for something; what was asked before and is still due is given up.
+    pub fn begin(&mut self, ask: impl FnOnce(&mut ClientAssociation, time::Instant)) {
+        self.association.orphan();
+        self.sent = false;
+        ask(&mut self.association, Instant::now().into_std());
+    }
+
+    /// Asks the server to cancel the call under way; its answer is due all the
+    /// same.
+    pub fn cancel(&mut self) {
+        self.association.cancel();
+    }
+
+    /// Gives up the call under way, and tells the server if that needs no
+    /// waiting; false when the server does not take what it was sent.
+    pub fn give_up(&mut self) -> bool {
+        self.association.orphan();
+        while let Some(octets) = self.association.poll_transmit() {
+            match self.stream.try_write(octets) {
+                Ok(count @ 1..) => self.association.transmitted(count),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether the server has all of what was asked last, for all that is known
+    /// here; it can have executed no call that went out in part.
+    pub fn is_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// Whether something may still be asked: looks at what has come in meanwhile,
+    /// the end of the connection above all.
+    pub fn is_open(&mut self) -> bool {
+        let mut octets = [0; READ];
+        // A server that never stops talking is left to the next answer.
+        for _ in 0..READS {
+            match self.stream.read_now(&mut octets) {
+                Ok(0) => self.association.peer_closed(),
+                Ok(count) => {
+                    let read = octets.get(..count).unwrap_or_default();
+                    self.incoming.extend_from_slice(read);
+                    self.association.receive(&mut self.incoming);
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => return false,
+            }
+            break;
+        }
+        self.writable && !self.association.has_ended()
     }
 
     /// Waits until the server closes the connection, and drops what it says
@@ -129,8 +189,12 @@ impl Connection {
     /// Sends and reads until something has happened.
     ///
     /// Reads while it sends: a server may refuse a call before it has all of it,
-    /// and take nothing more then. Whoever stops waiting loses no octet.
-    async fn exchange(&mut self) -> Result<ClientEvent, Failure> {
+    /// and take nothing more then. Whoever stops waiting loses no octet, and may
+    /// wait again; only a leg of a logon is lost, and the logon with it.
+    ///
+    /// # Errors
+    /// The connection broke. What ends the association is an event.
+    pub async fn answer(&mut self) -> Result<ClientEvent, Failure> {
         loop {
             if let Some(event) = self.association.poll_event() {
                 return Ok(event);
@@ -158,7 +222,10 @@ impl Connection {
                 ready = self.stream.writable(), if octets.is_some() => {
                     let octets = octets.unwrap_or_default();
                     match ready.and_then(|()| self.stream.try_write(octets)) {
-                        Ok(count) => self.association.transmitted(count),
+                        Ok(count) => {
+                            self.association.transmitted(count);
+                            self.sent |= self.association.poll_transmit().is_none();
+                        }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         // What the server has said before is still to be read.
                         Err(_) => self.writable = false,
@@ -253,7 +320,6 @@ mod tests {
     use socket2::{Domain, SockRef, Socket, Type};
     use std::io::Write;
     use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-    use std::time::Duration;
 
     const LITTLE: Encoding = Encoding::Ndr(ByteOrder::Little);
 

@@ -136,8 +136,17 @@ impl Mapper {
     /// # Source
     /// C706 appendix O, `ept_lookup`.
     pub async fn lookup(&mut self, query: &LookupQuery) -> Result<Vec<FoundEntry>, ClientError> {
+        self.lookup_some(query, usize::MAX).await
+    }
+
+    /// The same, until so many are found.
+    pub(super) async fn lookup_some(
+        &mut self,
+        query: &LookupQuery,
+        most: usize,
+    ) -> Result<Vec<FoundEntry>, ClientError> {
         let request = |handle, out: &mut Output| query.request(handle).encode(out);
-        self.walk(ept::LOOKUP, request, lookup_page).await
+        self.walk(ept::LOOKUP, most, request, lookup_page).await
     }
 
     /// Asks for the towers of an interface over a protocol sequence; none is no
@@ -158,6 +167,17 @@ impl Mapper {
         protseq: ProtocolSequence,
         object: Option<Uuid>,
     ) -> Result<Vec<Box<[u8]>>, ClientError> {
+        self.map_some(interface, protseq, object, usize::MAX).await
+    }
+
+    /// The same, until so many are found.
+    pub(super) async fn map_some(
+        &mut self,
+        interface: SyntaxId,
+        protseq: ProtocolSequence,
+        object: Option<Uuid>,
+        most: usize,
+    ) -> Result<Vec<Box<[u8]>>, ClientError> {
         let pattern = pattern(interface, protseq);
         let request = |handle, out: &mut Output| {
             let mut referents = Referents::after(0);
@@ -169,7 +189,7 @@ impl Mapper {
             };
             request.encode(out);
         };
-        self.walk(ept::MAP, request, map_page).await
+        self.walk(ept::MAP, most, request, map_page).await
     }
 
     /// Registers entries, at most `MAX_ENTRIES` at once: all or none.
@@ -248,10 +268,11 @@ impl Mapper {
         ok(reply.decode(StatusResponse::decode)?.status)
     }
 
-    /// Asks for page after page until the walk ends.
+    /// Asks for page after page until the walk ends or has brought enough.
     async fn walk<T>(
         &mut self,
         opnum: u16,
+        most: usize,
         request: impl Fn(ContextHandle, &mut Output<'_>),
         page: impl Fn(Input<'_>) -> Result<Page<T>, DecodeError>,
     ) -> Result<Vec<T>, ClientError> {
@@ -266,7 +287,7 @@ impl Mapper {
             match walk.turn(&page) {
                 Ok(more) => {
                     found.extend(page.found);
-                    if !more {
+                    if !more || found.len() >= most {
                         break Ok(found);
                     }
                 }

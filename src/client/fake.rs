@@ -53,6 +53,8 @@ pub enum Asked<'a> {
     Part(usize),
     /// A whole call: opnum and stub, in the transfer syntax agreed on.
     Call(u16, Input<'a>),
+    /// A call is to be cancelled.
+    Cancel,
     /// A call was given up.
     Orphaned,
 }
@@ -126,7 +128,7 @@ impl Fake {
         Fake::serve(move |asked| match asked {
             Asked::Bind(..) => Answer::Accept(syntaxes),
             Asked::Call(opnum, stub) => answer(opnum, stub),
-            Asked::Part(_) | Asked::Orphaned => Answer::Silence,
+            Asked::Part(_) | Asked::Cancel | Asked::Orphaned => Answer::Silence,
         })
     }
 
@@ -203,6 +205,7 @@ impl Connection {
         let order = pdu.header.drep.order();
         let request = match pdu.body {
             Body::Bind(bind) => return answer(Asked::Bind(order, offers(&bind))),
+            Body::CoCancel => return answer(Asked::Cancel),
             Body::Orphaned => return answer(Asked::Orphaned),
             Body::Request(request) => request,
             other => panic!("a client does not send {other:?}"),

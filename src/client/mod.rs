@@ -1,8 +1,12 @@
 //! Asks other servers: connections, binds and calls.
 //!
+//! Whoever has a string binding and an interface's UUID takes a [`Handle`]: it
+//! finds the server through the mapper of its host, connects, binds and calls,
+//! and does so again when the server has moved.
+//!
 //! Holds the initiating end over sockets and the two interfaces that every
-//! mapper serves. Every conversation has one deadline, given when it begins:
-//! no step waits longer, whatever the peer does. What a peer answers is bounded
+//! mapper serves. Whatever is asked has a deadline: no step waits longer,
+//! whatever the peer does. What a peer answers is bounded
 //! before it is kept. Who authenticates hands in what makes security contexts;
 //! what those are is none of this layer's business. Leaves out every protocol
 //! sequence but `ncacn_ip_tcp` and `ncalrpc`.
@@ -12,11 +16,14 @@ pub mod call;
 mod connection;
 pub mod control;
 pub mod ept;
+pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod handle;
 pub mod mgmt;
 pub mod registrar;
 mod resolve;
+pub mod resolver;
 
 pub use crate::proto::SecurityContext;
 pub use crate::transport::tcp::EPMAP_PORT;
@@ -25,9 +32,12 @@ pub use authentication::{Authentication, Begun, Refusal, Settings};
 pub use call::{Client, Encoding, Reply};
 pub use control::Control;
 pub use ept::Mapper;
+pub use error::{CallError, LeftOut, Unusable};
+pub use handle::{Canceller, Handle, Once, Options};
 pub use mgmt::Management;
 pub use registrar::{Registrar, RegistrarSettings, Registration};
 pub use resolve::Peer;
+pub use resolver::Resolver;
 
 use crate::proto::ProtocolError;
 use crate::wire::pdu::AuthType;

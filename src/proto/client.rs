@@ -359,6 +359,11 @@ impl ClientAssociation {
         }
     }
 
+    /// Whether the association has come to its end.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
     /// When the answer that is due has to be there.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.deadline

@@ -1,6 +1,7 @@
 //! A connection, over whichever protocol sequence.
 
-use std::io;
+use socket2::SockRef;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -48,6 +49,15 @@ impl Stream {
             Stream::Tcp(stream) => stream.try_read_buf(buffer),
             Stream::Unix(stream) => stream.try_read_buf(buffer),
         }
+    }
+
+    /// The same past what was heard of the socket so far: tells for certain what
+    /// has come in by now.
+    ///
+    /// # Errors
+    /// As `try_read_buf`.
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*SockRef::from(self)).read(buffer)
     }
 
     /// Writes as much as there is room for.
