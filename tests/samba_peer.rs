@@ -11,6 +11,8 @@ mod daemon;
 mod programs;
 #[path = "interop/registrar.rs"]
 mod registrar;
+#[path = "interop/samba_callers.rs"]
+mod samba_callers;
 #[path = "interop/samba_mapper.rs"]
 mod samba_mapper;
 
