@@ -183,6 +183,16 @@ impl CallError {
         }
     }
 
+    /// The error of a second attempt, whose first failed so: what may have been
+    /// executed stays that.
+    pub(super) fn behind(self, first: CallError) -> Self {
+        match self {
+            second if second.may_have_run() || !first.may_have_run() => second,
+            CallError::Cancelled { .. } => CallError::Cancelled { may_have_run: true },
+            _ => first,
+        }
+    }
+
     /// Why a server could not be connected to or bound.
     pub(super) fn of_bind(error: ClientError, interface: SyntaxId, at: String) -> Self {
         match (error.step, error.failure) {

@@ -292,29 +292,18 @@ impl Once<'_> {
         let deadline = after(timeout);
         let wish = handle.canceller.clone();
         let mut cancelled = pin!(wish.0.notified());
-        let mut attempts = 0..2;
-        loop {
-            attempts.next();
-            let connected = handle.ready(deadline, cancelled.as_mut()).await?;
-            let client = &connected.client;
-            let stub = stub(client.order(), client.syntax());
-            let call = Call {
-                opnum,
-                stub: &stub,
-                deadline,
-            };
-            let error = match handle.attempt(&call, cancelled.as_mut()).await {
-                Ok(reply) => return Ok(reply),
-                Err(error) => error,
-            };
-            let again = match &error {
-                CallError::Broken { may_have_run, .. } => idempotent || !may_have_run,
-                _ => false,
-            };
-            if !again || attempts.is_empty() {
-                return Err(error);
-            }
+        let first = match handle
+            .attempt(opnum, &stub, deadline, cancelled.as_mut())
+            .await
+        {
+            Err(error @ CallError::Broken { .. }) => error,
+            outcome => return outcome,
+        };
+        if first.may_have_run() && !idempotent {
+            return Err(first);
         }
+        let second = handle.attempt(opnum, &stub, deadline, cancelled).await;
+        second.map_err(|second| second.behind(first))
     }
 }
 
@@ -329,38 +318,35 @@ struct Call<'a> {
 }
 
 impl Handle {
-    /// The connection if it still lives, else a new one.
-    async fn ready(
+    /// Makes a call on the connection if that still lives, else on a new one,
+    /// and drops that which is of no more use then.
+    async fn attempt(
         &mut self,
+        opnum: u16,
+        stub: &impl Fn(ByteOrder, TransferSyntax) -> Vec<u8>,
         deadline: Instant,
-        cancelled: Pin<&mut Notified<'_>>,
-    ) -> Result<&mut Connected, CallError> {
+        mut cancelled: Pin<&mut Notified<'_>>,
+    ) -> Result<Reply, CallError> {
         let lives = |connected: &mut Connected| connected.client.connection().is_open();
         if !self.connected.as_mut().is_some_and(lives) {
             self.connected = None;
-            let until = deadline.min(after(self.target.options.timeout));
-            let made = tokio::select! {
-                biased;
-                made = self.target.connect(until) => made?,
-                () = cancelled => return Err(CallError::Cancelled { may_have_run: false }),
-            };
-            self.binding = made.binding.clone();
-            self.peer = made.client.peer().clone();
-            return Ok(self.connected.insert(made));
         }
-        self.connected.as_mut().ok_or_else(|| self.target.lost())
-    }
-
-    /// Makes a call on the connection that is there, and drops it if it is of no
-    /// more use.
-    async fn attempt(
-        &mut self,
-        call: &Call<'_>,
-        cancelled: Pin<&mut Notified<'_>>,
-    ) -> Result<Reply, CallError> {
-        let connected = self.connected.as_mut();
-        let connected = connected.ok_or_else(|| self.target.lost())?;
-        let outcome = connected.call(call, &self.target, cancelled).await;
+        let connected = match &mut self.connected {
+            Some(connected) => connected,
+            none => {
+                let made = self.target.anew(deadline, cancelled.as_mut()).await?;
+                self.binding = made.binding.clone();
+                self.peer = made.client.peer().clone();
+                none.insert(made)
+            }
+        };
+        let stub = stub(connected.client.order(), connected.client.syntax());
+        let call = Call {
+            opnum,
+            stub: &stub,
+            deadline,
+        };
+        let outcome = connected.call(&call, &self.target, cancelled).await;
         let keeps = match &outcome {
             Ok(_) | Err(CallError::Fault(_)) => true,
             Err(CallError::Timeout { .. } | CallError::Cancelled { .. }) => connected.stays(),
@@ -387,6 +373,20 @@ struct Target {
 }
 
 impl Target {
+    /// A connection for a call that has no other, unless that is cancelled.
+    async fn anew(
+        &self,
+        deadline: Instant,
+        cancelled: Pin<&mut Notified<'_>>,
+    ) -> Result<Connected, CallError> {
+        let until = deadline.min(after(self.options.timeout));
+        tokio::select! {
+            biased;
+            made = self.connect(until) => made,
+            () = cancelled => Err(CallError::Cancelled { may_have_run: false }),
+        }
+    }
+
     /// A connection, bound.
     ///
     /// Where what was remembered of the mapper's answer proves wrong, since
@@ -452,16 +452,6 @@ impl Target {
         let preferred = &self.options.preferred;
         let resolver = &self.options.resolver;
         resolver.query(&self.binding, self.interface, preferred)
-    }
-
-    /// That there is no connection where one was just made: never said.
-    fn lost(&self) -> CallError {
-        CallError::of_call(
-            Failure::Closed,
-            self.interface,
-            self.binding.to_string(),
-            false,
-        )
     }
 }
 
@@ -731,6 +721,26 @@ mod tests {
             "{outcome:?}"
         );
         assert!(handle.connected.is_none(), "what is left cannot be sent");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_may_have_run_stays_one_whatever_becomes_of_the_second_attempt() {
+        let fake = Fake::bound(|_, _| Answer::Close);
+        let mut handle = connected(&fake, &options()).await;
+        let outcome = handle.idempotent().call(1, |_| ()).await;
+        assert!(
+            matches!(
+                outcome,
+                Err(CallError::Broken {
+                    may_have_run: true,
+                    ..
+                })
+            ),
+            "{outcome:?}"
+        );
+        // For the next call it is told what there is now.
+        let outcome = handle.call(1, |_| ()).await.unwrap_err();
+        assert!(!outcome.may_have_run(), "{outcome:?}");
     }
 
     #[tokio::test]
