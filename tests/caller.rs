@@ -5,17 +5,22 @@
 
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/provider.rs"]
+mod provider;
 #[path = "support/service.rs"]
 mod service;
 
 use daemon::{DEADLINE, Daemon};
 use epmapper::client::{
-    CallError, Encoding, Failure, Handle, Options, Reply, Resolver, Step, Unusable,
+    Authentication, CallError, Encoding, Failure, Handle, Options, Reply, Resolver, Settings, Step,
+    Unusable,
 };
 use epmapper::wire::binding::Binding;
+use epmapper::wire::pdu::{AuthLevel, AuthType};
 use epmapper::wire::status::{ProviderReason, RejectReason};
 use epmapper::wire::tower::ProtocolSequence;
 use epmapper::wire::{ByteOrder, FaultStatus, SyntaxId};
+use provider::{Legs, ask};
 use service::{Answer, Asked, Mapper, Service, nobody};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -475,6 +480,25 @@ async fn what_an_endpoint_answers_is_told_apart() {
     let failed = error(connect(&binding(&gone), &options).await);
     assert_is!(&failed, CallError::EndpointDead(_));
     assert!(!failed.may_have_run());
+}
+
+#[tokio::test]
+async fn a_logon_that_is_refused_is_not_tried_at_the_next_server() {
+    let refuses = Service::at("127.0.29.14:0", |_| {
+        Answer::Nak(RejectReason::INVALID_CHECKSUM)
+    });
+    let next = saying("127.0.29.14", "hello");
+    let mapper = Mapper::at("127.0.29.14", ECHO, &[refuses.at, next.at].map(tcp));
+    let begin = |level| Ok(ask("alice", Legs::Two, level));
+    let alice = Authentication::new(AuthType::NTLM, AuthLevel::INTEGRITY, begin);
+    let options = Options {
+        settings: Settings::default().authenticate(alice),
+        ..options()
+    };
+    let failed = error(connect(&host("127.0.29.14"), &options).await);
+    assert_is!(failed, CallError::Logon { at, .. } if *at == tcp(refuses.at));
+    assert_eq!(next.asked(), []);
+    assert_eq!(mapper.maps(), 1, "the mapper was asked anonymously");
 }
 
 #[tokio::test]

@@ -707,7 +707,7 @@ mod tests {
             _ => Answer::Stop,
         });
         let mut handle = connected(&fake, &options()).await;
-        let long = vec![0; 64 << 20];
+        let long = vec![0; 16 << 20];
         let call = handle.within(SHORT).call(1, |out| out.octets(&long));
         let outcome = call.await;
         assert!(

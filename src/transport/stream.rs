@@ -106,3 +106,46 @@ impl AsyncRead for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::os::unix::net;
+    use tokio::task::yield_now;
+
+    /// Reads what the other end has sent, once the system has brought it.
+    async fn read(stream: &Stream, buffer: &mut [u8]) -> usize {
+        loop {
+            match stream.read_now(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => yield_now().await,
+                read => return read.unwrap(),
+            }
+        }
+    }
+
+    /// Asserts what is read of a stream to whose other end is written.
+    async fn assert_reads_what_came(stream: &Stream, mut peer: impl Write) {
+        let mut buffer = [0; 8];
+        let nothing = stream.read_now(&mut buffer).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        peer.write_all(b"word").unwrap();
+        assert_eq!(read(stream, &mut buffer).await, 4);
+        assert_eq!(&buffer[..4], b"word");
+        drop(peer);
+        assert_eq!(read(stream, &mut buffer).await, 0);
+    }
+
+    #[tokio::test]
+    async fn what_has_come_by_now_is_read_without_waiting() {
+        let (stream, peer) = net::UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let stream = UnixStream::from_std(stream).unwrap();
+        assert_reads_what_came(&Stream::Unix(stream), peer).await;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (peer, _) = listener.accept().unwrap();
+        assert_reads_what_came(&Stream::Tcp(stream.unwrap()), peer).await;
+    }
+}

@@ -15,12 +15,14 @@ use epmapper::wire::pdu::{
 use epmapper::wire::status::{ContextResult, ProviderReason, RejectReason};
 use epmapper::wire::tower::{Tower, TowerBuf};
 use epmapper::wire::{ByteOrder, EptStatus, FaultStatus, Input, Output, SyntaxId};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// What came in.
@@ -128,12 +130,33 @@ impl Service {
         self.asked.try_iter().collect()
     }
 
-    /// Ends all connections; it still listens.
+    /// Ends all connections, and returns when their clients' systems know it; it
+    /// still listens.
     pub fn hang_up(&self) {
         for connection in self.shared.connections.lock().unwrap().drain(..) {
             let _ = connection.shutdown(Shutdown::Both);
         }
+        let until = Instant::now() + crate::DEADLINE;
+        while has_unacknowledged(self.at) {
+            assert!(Instant::now() < until, "a client's system does not answer");
+            thread::yield_now();
+        }
     }
+}
+
+/// Whether a connection to `at` lives, or its end has not reached the client's
+/// system: established or in FIN-WAIT-1 (RFC 9293 3.3.2), by the kernel's table.
+fn has_unacknowledged(at: SocketAddr) -> bool {
+    let SocketAddr::V4(at) = at else {
+        panic!("services are at IPv4 addresses");
+    };
+    let address = u32::from_le_bytes(at.ip().octets());
+    let local = format!("{address:08X}:{:04X}", at.port());
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next() == Some(&local) && matches!(words.nth(1), Some("01" | "04"))
+    })
 }
 
 /// Nobody listens there any more, and every connection has ended.
