@@ -20,10 +20,12 @@ use crate::registry::{HandleLimits, Handles, Rates};
 use crate::service::{Contexts, Interface};
 use limits::{Client, Clients, Strikes};
 use logons::Logons;
+use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 
 /// Interfaces and limits that all ways in share.
 pub struct Server {
@@ -59,6 +61,8 @@ pub struct Server {
     held: AtomicUsize,
     /// Told when the last connection is gone.
     emptied: Notify,
+    /// What serves the connections; `None` once all were ended.
+    tasks: Mutex<Option<JoinSet<()>>>,
 }
 
 /// What the connections of one association group share.
@@ -155,6 +159,7 @@ impl Server {
             clients: Mutex::new(Clients::default()),
             held: AtomicUsize::new(0),
             emptied: Notify::new(),
+            tasks: Mutex::new(Some(JoinSet::new())),
         })
     }
 
@@ -186,6 +191,24 @@ impl Server {
             }
             emptied.await;
         }
+    }
+
+    /// Ends all connections at once, whatever calls run on them, and those that
+    /// are still accepted. Without this they go on until `stop` of [`serve`].
+    pub fn end(&self) {
+        drop(lock(&self.tasks).take());
+    }
+
+    /// Serves a connection beside the others.
+    fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        let Some(tasks) = tasks.as_mut() else {
+            return;
+        };
+        // What has ended since is forgotten, so that no more is kept than there
+        // were at once.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(connection);
     }
 
     /// Takes a connection of `client` in, or counts which limit refused it.

@@ -165,7 +165,7 @@ fn accept(
         leg: None,
         caller,
     };
-    tokio::spawn(connection.run(stop.clone()));
+    server.spawn(connection.run(stop.clone()));
 }
 
 /// The IPv4 address that the client dialled; the listener's own, unless that
