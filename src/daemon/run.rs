@@ -11,22 +11,21 @@ use super::privilege::{Account, PrivilegeError};
 use super::process;
 use super::providers::{access, providers};
 use super::store::{Restored, StoreError};
+use crate::host;
 use crate::registry::{self, Entry, Owner, Process, RegistryError, TableLimits};
-use crate::server::{self, Mapper, MapperSettings, Server};
+use crate::server::{Mapper, MapperSettings};
 use crate::transport::{ListenCause, ListenError, Listener};
 use crate::wire::SyntaxId;
 use crate::wire::binding::{Binding, BindingError};
 use crate::wire::tower::{ProtocolSequence, TowerBuf};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::{interval, timeout};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -73,6 +72,9 @@ pub enum StartError {
     /// A listener that cannot be said as a tower.
     #[error("cannot register the mapper itself: {0}")]
     Own(#[from] BindingError),
+    /// The server.
+    #[error(transparent)]
+    Server(#[from] host::StartError),
     /// The system, while the runtime is made or watches a socket.
     #[error("{0}")]
     System(#[from] io::Error),
@@ -127,6 +129,8 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
     let (state, restored) = State::open(config.state.as_deref())?;
     let (daemon, processes) = Daemon::new(args, config, accounts, &listeners, &state, restored)?;
     let daemon = Arc::new(daemon);
+    let bindings = Vec::from_iter(listeners.iter().map(Listener::binding));
+    let server = daemon.server(listeners)?;
 
     // One thread serves: stealing work from each other costs more than it brings
     // (docs/decisions/0003-one-worker.md). Reloads and signals have others.
@@ -136,8 +140,8 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
         .build()?;
     let result = runtime.block_on(async {
         let signals = Signals::catch()?;
-        for listener in &listeners {
-            args::tell(&format!("listening on {}", listener.binding()));
+        for binding in &bindings {
+            args::tell(&format!("listening on {binding}"));
         }
         doubts.iter().for_each(warn_of);
         missing.iter().for_each(|missing| warn!("{missing}"));
@@ -146,7 +150,9 @@ fn serve(args: Args, config: Config, doubts: &[Mistake]) -> Result<(), StartErro
         warn_of_hidden_processes();
         let writer = Writer::start(&daemon.mapper, state)?;
         let _lives = daemon.watch_over(processes, descriptors)?;
-        let ended = daemon.run(listeners, signals).await;
+        // Kept until all is written: who waits for that may still be answered.
+        let mut server = server.start().await?;
+        let ended = daemon.run(&mut server, signals).await;
         writer.end().await;
         ended
     });
@@ -187,20 +193,14 @@ fn can_do_without(binding: &Binding, cause: &ListenCause) -> bool {
 
 /// The mapper's own entries: one for each endpoint that a client can be told.
 ///
-/// No tower can carry an IPv6 address, so a listener on one says 0.0.0.0, which
-/// tells the client to go on with the address that it dialled. A local socket
-/// is told by the name of its file, as Samba does: where the folder is, whoever
-/// asks knows.
+/// A local socket is told by the name of its file, as Samba does: where the
+/// folder is, whoever asks knows.
 fn own_entries(listeners: &[Listener]) -> Result<Vec<Entry>, StartError> {
     let mut entries: Vec<Entry> = Vec::new();
     for listener in listeners {
-        let mut binding = listener.binding();
-        match listener {
-            Listener::Tcp(listener) if listener.address().is_ipv6() => {
-                binding.address = Ipv4Addr::UNSPECIFIED.to_string();
-            }
-            Listener::Tcp(_) => {}
-            Listener::Unix(listener) => binding.endpoint = listener.name(),
+        let mut binding = listener.told();
+        if let Listener::Unix(listener) = listener {
+            binding.endpoint = listener.name();
         }
         let tower = TowerBuf::from_binding(SyntaxId::EPT, SyntaxId::NDR, &binding)?;
         let entry = Entry::new(Uuid::nil(), tower.octets(), OWN_ANNOTATION, Owner::Mapper)?;
@@ -356,8 +356,6 @@ struct Daemon {
     config: Config,
     /// The registry and what answers from it.
     mapper: Arc<Mapper>,
-    /// The connections.
-    server: Arc<Server>,
     /// Who may log on.
     accounts: Option<Arc<LiveAccounts>>,
 }
@@ -386,22 +384,37 @@ impl Daemon {
         }
         mapper.replace_owned(Owner::Mapper, own_entries(listeners)?)?;
         mapper.replace_owned(Owner::Configuration, config.entries())?;
-        let limits = config.limits.clone();
-        let (interfaces, local) = (mapper.interfaces(), mapper.local_interfaces());
-        #[cfg(feature = "kerberos")]
-        let kerberos = super::kerberos::mechanism(&config)?;
-        #[cfg(not(feature = "kerberos"))]
-        let kerberos = None;
-        let providers = providers(&config.security, accounts.clone(), kerberos);
-        let server = Server::new(interfaces, local, providers, limits, mapper.statistics());
         let daemon = Daemon {
             args,
             config,
             mapper,
-            server,
             accounts,
         };
         Ok((daemon, processes))
+    }
+
+    /// The server of the mapper's interfaces, which is yet to start.
+    fn server(&self, listeners: Vec<Listener>) -> Result<host::Builder, StartError> {
+        let (config, mapper) = (&self.config, &self.mapper);
+        #[cfg(feature = "kerberos")]
+        let kerberos = super::kerberos::mechanism(config)?;
+        #[cfg(not(feature = "kerberos"))]
+        let kerberos = None;
+        let mut server = host::Server::builder()
+            .limits(config.limits.clone())
+            .statistics(mapper.statistics())
+            .unregistered()
+            .grace(GRACE);
+        for interface in mapper.interfaces() {
+            server = server.offer(interface);
+        }
+        for interface in mapper.local_interfaces() {
+            server = server.offer_locally(interface);
+        }
+        for provider in providers(&config.security, self.accounts.clone(), kerberos) {
+            server = server.authenticate(provider);
+        }
+        Ok(listeners.into_iter().fold(server, host::Builder::listener))
     }
 
     /// Watches over the lives of entries, for as long as what it returns is
@@ -415,25 +428,14 @@ impl Daemon {
     /// Serves until a signal ends it.
     async fn run(
         self: Arc<Self>,
-        listeners: Vec<Listener>,
+        server: &mut host::Server,
         mut signals: Signals,
     ) -> Result<(), StartError> {
-        let (stop, stopped) = watch::channel(false);
-        let mut accepting = JoinSet::new();
-        for listener in listeners {
-            accepting.spawn(server::serve(
-                listener,
-                self.server.clone(),
-                stopped.clone(),
-            ));
-        }
         info!(
             entries = self.mapper.len(),
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
-        // Strikes that came within a minute of a log line are told here.
-        let mut minute = interval(server::LOG_INTERVAL);
         let mut reloading = None;
         let mut again = false;
         loop {
@@ -443,36 +445,18 @@ impl Daemon {
                     Wish::Reload if reloading.is_some() => again = true,
                     Wish::Reload => reloading = Some(self.reload_aside()),
                 },
-                _ = minute.tick() => self.server.tell_strikes(server::LOG_INTERVAL),
                 () = finished(&mut reloading) => {
                     reloading = std::mem::take(&mut again).then(|| self.reload_aside());
                 }
-                // None ends before it is told to, except by an error or a panic.
-                Some(ended) = accepting.join_next() => ended.map_err(io::Error::from)??,
+                error = server.failed() => return Err(error.into()),
             }
         }
-        self.server.tell_strikes(Duration::ZERO);
-        info!(connections = self.server.connections(), "ending");
-        stop.send_replace(true);
-        self.drain(accepting).await;
-        self.server.tell_strikes(Duration::ZERO);
-        Ok(())
-    }
-
-    /// Waits until the last running call is answered, for as long as may be.
-    async fn drain(&self, accepting: JoinSet<io::Result<()>>) {
-        let drained = async {
-            // First, since a connection may be accepted up to the last moment.
-            accepting.join_all().await;
-            self.server.drained().await;
-        };
-        match timeout(GRACE, drained).await {
-            Ok(()) => info!("ended"),
-            Err(_) => warn!(
-                connections = self.server.connections(),
-                "ended with connections open"
-            ),
+        info!(connections = server.connections(), "ending");
+        match server.drain().await {
+            0 => info!("ended"),
+            connections => warn!(connections, "ended with connections open"),
         }
+        Ok(())
     }
 
     /// Reloads on a thread for work that takes its time: a large file must

@@ -2,7 +2,8 @@
 
 use super::call::{Call, Stub};
 use super::fault::Fault;
-use crate::service::{self, Outcome, Reply};
+use crate::service::{self, Access, Outcome, Reply, Required};
+use crate::wire::pdu::AuthLevel;
 use crate::wire::stub::Parameters;
 use crate::wire::{SyntaxId, TransferSyntax};
 use std::fmt;
@@ -32,6 +33,8 @@ pub struct Interface {
     transfer_syntaxes: Vec<TransferSyntax>,
     /// What each operation does, by opnum.
     operations: Vec<Option<Operation>>,
+    /// Who may call them.
+    access: Access,
 }
 
 /// What an operation does.
@@ -44,6 +47,7 @@ impl Interface {
             id,
             transfer_syntaxes: vec![TransferSyntax::Ndr, TransferSyntax::Ndr64],
             operations: Vec::new(),
+            access: Access::default(),
         }
     }
 
@@ -55,6 +59,17 @@ impl Interface {
     /// Takes stubs in these transfer syntaxes alone, the preferred one first.
     pub fn transfer_syntaxes(mut self, syntaxes: &[TransferSyntax]) -> Interface {
         self.transfer_syntaxes = syntaxes.to_vec();
+        self
+    }
+
+    /// Requires callers to have authenticated themselves, and to protect their
+    /// calls at this level at least: others get the fault `ACCESS_DENIED`. Callers
+    /// over local sockets pass: the system says who they are.
+    pub fn require(mut self, level: AuthLevel) -> Interface {
+        self.access = Access {
+            required: Required::Everything,
+            level,
+        };
         self
     }
 
@@ -147,6 +162,9 @@ impl service::Interface for Interface {
     }
 
     fn call(&self, call: service::Call<'_>) -> Outcome {
+        if let Err(refused) = self.access.check(Required::Everything, call.trust) {
+            return Outcome::Now(refused);
+        }
         let operation = self.operations.get(usize::from(call.opnum));
         match operation.and_then(Option::as_ref) {
             None => Outcome::Now(Fault::NO_SUCH_OPERATION.into()),

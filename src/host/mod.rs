@@ -5,14 +5,18 @@
 //! life, and tells the mapper of its host where it is. Leaves out what runs on
 //! the wire: that is `server`, which the mapper itself runs on.
 
+mod builder;
 mod call;
 mod fault;
 mod interface;
+mod listen;
 mod management;
 mod managers;
 mod server;
+mod towers;
 
+pub use builder::{Builder, StartError};
 pub use call::{Call, Stub};
 pub use fault::Fault;
 pub use interface::Interface;
-pub use server::{Builder, Server, StartError};
+pub use server::Server;

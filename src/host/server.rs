@@ -1,121 +1,46 @@
-//! A server: interfaces, bindings, and the mapper that is told of them.
+//! A server that runs.
 
-use super::interface::Interface;
-use super::management::Management;
-use super::managers::Managers;
-use crate::proto::SecurityProvider;
-use crate::server::{self, Limits, Statistics};
-use crate::service;
-use crate::transport::{ListenError, Listener, unix};
+use super::builder::Builder;
+use crate::client::Registrar;
+use crate::client::registrar::State;
+use crate::server;
+use crate::transport::Listener;
 use crate::wire::binding::Binding;
-use crate::wire::tower::ProtocolSequence;
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use uuid::Uuid;
+use tokio::time::{interval, timeout};
 
-/// Why a server did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A binding cannot be listened on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The system, while it hands a socket to the runtime.
-    #[error("{0}")]
-    System(#[from] io::Error),
-}
-
-/// A server that is yet to start.
-#[derive(Default)]
-pub struct Builder {
-    /// What is offered, each with its objects.
-    offers: Vec<(Vec<Uuid>, Interface)>,
-    /// Where.
-    bindings: Vec<Binding>,
-    /// Who authenticates clients.
-    providers: Vec<Arc<dyn SecurityProvider>>,
-    /// What clients may take.
-    limits: Limits,
-}
-
-impl Builder {
-    /// Offers an interface, whatever object a call is about.
-    pub fn interface(self, interface: Interface) -> Builder {
-        self.interface_for([], interface)
-    }
-
-    /// Offers an interface for calls about these objects.
-    pub fn interface_for(
-        mut self,
-        objects: impl IntoIterator<Item = Uuid>,
-        interface: Interface,
-    ) -> Builder {
-        self.offers.push((objects.into_iter().collect(), interface));
-        self
-    }
-
-    /// Listens there: without an endpoint on a port of the system's choice.
-    pub fn listen(mut self, binding: Binding) -> Builder {
-        self.bindings.push(binding);
-        self
-    }
-
-    /// Has clients authenticated.
-    pub fn authenticate(mut self, provider: Arc<dyn SecurityProvider>) -> Builder {
-        self.providers.push(provider);
-        self
-    }
-
-    /// Gives clients no more than this.
-    pub fn limits(mut self, limits: Limits) -> Builder {
-        self.limits = limits;
-        self
-    }
-
-    /// Listens and serves, on the runtime that this is called in.
-    ///
-    /// # Errors
-    /// `Listen` names the binding that cannot be listened on.
-    pub async fn start(self) -> Result<Server, StartError> {
-        let listeners: Result<Vec<_>, _> = self.bindings.iter().map(listener).collect();
-        let listeners = listeners?;
-        let bindings = listeners.iter().map(Listener::binding).collect();
-        let statistics = Arc::<Statistics>::default();
-        let management = Management {
-            interfaces: self.offers.iter().map(|(_, offer)| offer.id()).collect(),
-            statistics: statistics.clone(),
-        };
-        let managers = Managers::gather(self.offers).into_iter();
-        let mut interfaces: Vec<Arc<dyn service::Interface>> = Vec::new();
-        interfaces.extend(managers.map(|each| Arc::new(each) as Arc<dyn service::Interface>));
-        interfaces.push(Arc::new(management));
-        let server =
-            server::Server::new(interfaces, vec![], self.providers, self.limits, statistics);
-        let (stop, stopped) = watch::channel(false);
-        let mut accepting = JoinSet::new();
-        for listener in listeners {
-            accepting.spawn(server::serve(listener, server.clone(), stopped.clone()));
-        }
-        Ok(Server {
-            bindings,
-            server,
-            stop,
-            accepting,
-        })
-    }
-}
-
-/// The listener of a binding.
-fn listener(binding: &Binding) -> Result<Listener, ListenError> {
-    let mut binding = binding.clone();
-    if binding.protseq == ProtocolSequence::NcacnIpTcp && binding.endpoint.is_empty() {
-        binding.endpoint = "0".to_owned();
-    }
-    Listener::bind(&binding, unix::Access::default())
-}
-
-/// A server that runs; dropped, it ends at once.
+/// A server that runs.
+///
+/// Dropped, it ends at once, with all calls that run; what the mapper was told
+/// is taken back behind it, as long as the runtime goes on.
+///
+/// ```no_run
+/// use epmapper::host::{Interface, Server};
+/// use epmapper::wire::SyntaxId;
+/// use uuid::uuid;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let id = SyntaxId::new(uuid!("60a15ec5-4de8-11d7-a637-005056a20182"), 1, 0);
+/// let echo = Interface::new(id).operation(1, |_call, stub| Ok(stub.octets.to_vec()));
+/// let server = Server::builder()
+///     .interface(echo)
+///     .listen("ncacn_ip_tcp:[]".parse()?)
+///     .annotation("echo")
+///     .start()
+///     .await?;
+/// server.registered().await;
+/// println!("serving at {}", server.bindings()[0]);
+/// tokio::signal::ctrl_c().await?;
+/// server.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Server {
     /// Where it listens.
     bindings: Vec<Binding>,
@@ -125,6 +50,12 @@ pub struct Server {
     stop: watch::Sender<bool>,
     /// Its listeners.
     accepting: JoinSet<io::Result<()>>,
+    /// Tells of limits that struck.
+    telling: JoinSet<()>,
+    /// Keeps it registered.
+    registrar: Option<Registrar>,
+    /// How long calls may go on at the end.
+    grace: Duration,
 }
 
 impl Server {
@@ -133,15 +64,110 @@ impl Server {
         Builder::default()
     }
 
-    /// Where it listens, with the ports that it was given.
+    /// Serves at `listeners`.
+    pub(super) fn start(
+        server: Arc<server::Server>,
+        listeners: Vec<Listener>,
+        registrar: Option<Registrar>,
+        grace: Duration,
+    ) -> Server {
+        let bindings = listeners.iter().map(Listener::binding).collect();
+        let (stop, stopped) = watch::channel(false);
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(server::serve(listener, server.clone(), stopped.clone()));
+        }
+        let mut telling = JoinSet::new();
+        telling.spawn(tell_strikes(server.clone()));
+        Server {
+            bindings,
+            server,
+            stop,
+            accepting,
+            telling,
+            registrar,
+            grace,
+        }
+    }
+
+    /// Where it listens, with the ports that it was given: first the listeners
+    /// that were handed in, then what it was told to listen on.
     pub fn bindings(&self) -> &[Binding] {
         &self.bindings
     }
 
-    /// Takes no more calls, and returns when those that run are answered.
-    pub async fn stop(self) {
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
+    /// What became of its registration, and each change of that; `None` for a
+    /// server that registers nothing.
+    pub fn registration(&self) -> Option<watch::Receiver<State>> {
+        self.registrar.as_ref().map(Registrar::state)
+    }
+
+    /// Waits until a mapper has been told of all that is offered, however long
+    /// that takes; a server that registers nothing is not waited for.
+    pub async fn registered(&self) {
+        if let Some(registrar) = &self.registrar {
+            registrar.registered().await;
+        }
+    }
+
+    /// Waits until a listener cannot go on, and tells why: the others do go on.
+    /// It is rare, and most servers need not wait for it.
+    pub async fn failed(&mut self) -> io::Error {
+        match self.accepting.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(panic)) => panic.into(),
+            // None ends otherwise before it is told to.
+            Some(Ok(Ok(()))) | None => pending().await,
+        }
+    }
+
+    /// Ends in good order: has the mapper forget it, takes no more calls, and
+    /// gives those that run the time of [`grace`](Builder::grace). Tells how many
+    /// connections had to be ended with calls running.
+    pub async fn stop(mut self) -> usize {
+        self.drain().await
+    }
+
+    /// The same, but leaves connections open whose calls go on beyond that: they
+    /// end with this value.
+    pub async fn drain(&mut self) -> usize {
+        if let Some(registrar) = self.registrar.take() {
+            registrar.stop().await;
+        }
+        self.server.tell_strikes(Duration::ZERO);
         self.stop.send_replace(true);
-        self.accepting.join_all().await;
-        self.server.drained().await;
+        let drained = async {
+            // First, since a connection may be accepted up to the last moment.
+            while self.accepting.join_next().await.is_some() {}
+            self.server.drained().await;
+        };
+        // What is left is counted.
+        let _ = timeout(self.grace, drained).await;
+        self.telling.abort_all();
+        self.server.tell_strikes(Duration::ZERO);
+        self.server.connections()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.server.end();
+        if let (Some(registrar), Ok(runtime)) = (self.registrar.take(), Handle::try_current()) {
+            runtime.spawn(registrar.stop());
+        }
+    }
+}
+
+/// Tells of strikes that came within a minute of a log line.
+async fn tell_strikes(server: Arc<server::Server>) {
+    let mut minute = interval(server::LOG_INTERVAL);
+    loop {
+        minute.tick().await;
+        server.tell_strikes(server::LOG_INTERVAL);
     }
 }

@@ -32,6 +32,9 @@ pub enum ListenCause {
         "the port is in use; stop the program that has it (`ss -ltnp sport = :{0}` names it) or listen elsewhere"
     )]
     InUse(u16),
+    /// Every port that may be taken is.
+    #[error("no port from {0} to {1} is free; allow others, or stop a program that has one")]
+    NoFreePort(u16, u16),
     /// The address belongs to another host.
     #[error("{0} is not an address of this host; `ip address` shows those that are")]
     NotHere(IpAddr),

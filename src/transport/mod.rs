@@ -16,7 +16,7 @@ use crate::wire::binding::Binding;
 use crate::wire::tower::ProtocolSequence;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::{TcpListener, UnixListener};
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -51,6 +51,26 @@ impl Listener {
             Listener::Tcp(listener) => listener.binding(),
             Listener::Unix(listener) => listener.binding(),
         }
+    }
+
+    /// The string binding that a mapper tells clients of.
+    ///
+    /// No tower can carry an IPv6 address, so a listener on one says 0.0.0.0,
+    /// which tells the client to go on with the address that it dialled. A local
+    /// socket in the mapper's folder goes by its name there.
+    pub fn told(&self) -> Binding {
+        let mut binding = self.binding();
+        match self {
+            Listener::Tcp(listener) if listener.address().is_ipv6() => {
+                binding.address = Ipv4Addr::UNSPECIFIED.to_string();
+            }
+            Listener::Tcp(_) => {}
+            Listener::Unix(listener) if listener.path().parent() == Some(unix::FOLDER.as_ref()) => {
+                binding.endpoint = listener.name();
+            }
+            Listener::Unix(_) => {}
+        }
+        binding
     }
 
     /// Hands the socket to the runtime that this is called in.
