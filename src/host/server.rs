@@ -6,6 +6,7 @@ use crate::client::registrar::State;
 use crate::server;
 use crate::transport::Listener;
 use crate::wire::binding::Binding;
+use std::fmt;
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
+use tracing::{debug, info, warn};
 
 /// A server that runs.
 ///
@@ -50,12 +52,14 @@ pub struct Server {
     stop: watch::Sender<bool>,
     /// Its listeners.
     accepting: JoinSet<io::Result<()>>,
-    /// Tells of limits that struck.
+    /// Logs limits that struck, and what becomes of the registration.
     telling: JoinSet<()>,
     /// Keeps it registered.
     registrar: Option<Registrar>,
     /// How long calls may go on at the end.
     grace: Duration,
+    /// Where all this runs.
+    runtime: Handle,
 }
 
 impl Server {
@@ -79,6 +83,9 @@ impl Server {
         }
         let mut telling = JoinSet::new();
         telling.spawn(tell_strikes(server.clone()));
+        if let Some(registrar) = &registrar {
+            telling.spawn(tell_registration(registrar.state()));
+        }
         Server {
             bindings,
             server,
@@ -87,6 +94,7 @@ impl Server {
             telling,
             registrar,
             grace,
+            runtime: Handle::current(),
         }
     }
 
@@ -157,9 +165,19 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.server.end();
-        if let (Some(registrar), Ok(runtime)) = (self.registrar.take(), Handle::try_current()) {
-            runtime.spawn(registrar.stop());
+        if let Some(registrar) = self.registrar.take() {
+            self.runtime.spawn(registrar.stop());
         }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let bindings = self.bindings.iter().map(Binding::to_string);
+        f.debug_struct("Server")
+            .field("bindings", &Vec::from_iter(bindings))
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,5 +187,18 @@ async fn tell_strikes(server: Arc<server::Server>) {
     loop {
         minute.tick().await;
         server.tell_strikes(server::LOG_INTERVAL);
+    }
+}
+
+/// Logs what becomes of the registration: a service that nobody finds is silent
+/// otherwise.
+async fn tell_registration(mut state: watch::Receiver<State>) {
+    while state.changed().await.is_ok() {
+        let state = state.borrow_and_update().clone();
+        match state {
+            State::Registered { .. } => info!("{state}"),
+            State::Refused { .. } => warn!("not registered: {state}"),
+            State::Waiting { .. } | State::Trying => debug!("not registered: {state}"),
+        }
     }
 }

@@ -42,9 +42,10 @@ pub fn entries(
     listeners: &[Listener],
     annotation: &str,
 ) -> Result<Vec<Registration>, BindingError> {
+    let told = Vec::from_iter(listeners.iter().map(Listener::told));
     let mut entries = Vec::new();
     for offer in offers {
-        for tower in towers(&*offer.interface, &told(listeners))? {
+        for tower in towers(&*offer.interface, &told)? {
             entries.extend(offer.objects.iter().map(|object| Registration {
                 object: *object,
                 tower: tower.clone(),
@@ -55,18 +56,7 @@ pub fn entries(
     Ok(entries)
 }
 
-/// Where clients are told to go, each place once.
-fn told(listeners: &[Listener]) -> Vec<Binding> {
-    let mut told = Vec::new();
-    for binding in listeners.iter().map(Listener::told) {
-        if !told.contains(&binding) {
-            told.push(binding);
-        }
-    }
-    told
-}
-
-/// The towers of an interface.
+/// The towers of an interface, each once.
 fn towers(
     interface: &dyn service::Interface,
     bindings: &[Binding],
@@ -75,10 +65,16 @@ fn towers(
     if id.uuid == SyntaxId::MGMT.uuid {
         return Ok(Vec::new());
     }
-    let syntaxes = interface.transfer_syntaxes().iter();
-    let ways = syntaxes.flat_map(|syntax| bindings.iter().map(|binding| (syntax.id(), binding)));
-    ways.map(|(syntax, binding)| TowerBuf::from_binding(id, syntax, binding))
-        .collect()
+    let mut towers = Vec::new();
+    for syntax in interface.transfer_syntaxes() {
+        for binding in bindings {
+            let tower = TowerBuf::from_binding(id, syntax.id(), binding)?;
+            if !towers.contains(&tower) {
+                towers.push(tower);
+            }
+        }
+    }
+    Ok(towers)
 }
 
 #[cfg(test)]
