@@ -28,6 +28,8 @@ mod order;
 mod provider;
 #[path = "pair/secure.rs"]
 mod secure;
+#[path = "pair/side_by_side.rs"]
+mod side_by_side;
 #[path = "pair/splits.rs"]
 mod splits;
 #[path = "pair/whole.rs"]

@@ -106,6 +106,7 @@ impl Server {
             };
             match event {
                 Event::Leg(leg) => self.association.leg_taken(leg.take(&providers())),
+                Event::Cancel(_) | Event::Orphaned(_) => {}
                 Event::Join { .. } => self.association.joined(Some(77)),
                 Event::Call(call) => {
                     let stub = call.stub.repeat(usize::from(call.opnum));

@@ -1,7 +1,7 @@
 //! A connection of a server, all around it, and what is to be expected of it.
 
 use super::{Choices, arrived};
-use crate::proto::{Answer, Association, Call, Closed, Event, Security, Served, Settings};
+use crate::proto::{Answer, Association, Call, CallKey, Closed, Event, Security, Served, Settings};
 use crate::wire::pdu::{
     Bind, Body, ContextsBuf, Header, PacketType, Pdu, PfcFlags, Request, bind_time_syntax,
 };
@@ -15,8 +15,10 @@ use uuid::{Uuid, uuid};
 /// Target `association`: a connection driven by an operation list.
 ///
 /// PDUs, well-formed or mangled, come in pieces; answers of all sizes go out in
-/// pieces; groups are joined or not; time passes. What was sent is checked when
-/// all is said, then the same stream is played once more in one piece.
+/// pieces, and in any order where multiplexing was agreed on; groups are joined
+/// or not; time passes. What was sent is checked when all is said, then the same
+/// stream is played once more in one piece, unless the time of something counts
+/// for more than its place.
 pub fn association(octets: &[u8]) {
     let mut choices = Choices(octets);
     let settings = Arc::new(some_settings(&mut choices));
@@ -27,7 +29,7 @@ pub fn association(octets: &[u8]) {
     driver.finish();
     driver.check_sent();
     driver.check_closed();
-    if driver.was_cut_short() {
+    if driver.was_cut_short() || hangs_on_time(&driver.stream, driver.has_held) {
         return;
     }
     let mut whole = Driver::new(settings);
@@ -122,8 +124,16 @@ struct Driver {
     stream: Vec<u8>,
     /// All that was sent.
     sent: Vec<u8>,
-    /// The call that was handed out.
-    call: Option<Call>,
+    /// The calls that were handed out and not answered.
+    held: Vec<Call>,
+    /// Calls whose answer came too late, which was not told yet.
+    late: Vec<CallKey>,
+    /// Calls that are told to be cancelled.
+    cancelled: Vec<CallKey>,
+    /// Whether a call was left unanswered while others went on.
+    has_held: bool,
+    /// Whether the bind asked for multiplexing.
+    multiplexing: bool,
     /// Calls handed out.
     calls: u32,
     /// Stubs of the calls handed out since octets were last taken.
@@ -171,7 +181,11 @@ impl Driver {
             input: BytesMut::new(),
             stream: Vec::new(),
             sent: Vec::new(),
-            call: None,
+            held: Vec::new(),
+            late: Vec::new(),
+            cancelled: Vec::new(),
+            has_held: false,
+            multiplexing: false,
             calls: 0,
             in_a_row: Vec::new(),
             expected: VecDeque::new(),
@@ -192,7 +206,7 @@ impl Driver {
             DELIVER => self.deliver(choices.u16().into()),
             EVENTS => self.take_events(choices.u8()),
             3 => self.hold_call(),
-            4 if choice < 128 => self.answer(),
+            4 if choice < 128 => self.answer((choice / 12).into()),
             4 => self.give_up(),
             5 => self.transmit(choices.u16().into()),
             6 => self.pass_time(Duration::from_secs(choices.u8().into())),
@@ -259,23 +273,28 @@ impl Driver {
     /// Takes `count` events, all of them for 0, and answers them.
     fn take_events(&mut self, count: u8) {
         let mut left = if count == 0 { usize::MAX } else { count.into() };
-        self.answer();
+        self.answer_all();
         while left > 0 && self.event() {
-            self.answer();
+            self.answer_all();
             left -= 1;
+        }
+    }
+
+    /// Answers the calls that were handed out, the first one first.
+    fn answer_all(&mut self) {
+        while !self.held.is_empty() {
+            self.answer(0);
         }
     }
 
     /// Takes a call and leaves it unanswered for now.
     fn hold_call(&mut self) {
-        if self.call.is_none() {
-            self.event();
-        }
+        self.event();
+        self.has_held |= !self.held.is_empty();
     }
 
     /// Takes one event; whether there was one.
     fn event(&mut self) -> bool {
-        assert!(self.call.is_none());
         let over = self.association.closed();
         let event = self.association.poll_event();
         assert!(
@@ -287,8 +306,25 @@ impl Driver {
             Some(Event::Leg(leg)) => panic!("{leg:?} of a type that nobody offers"),
             Some(Event::Join { group }) => self.join(group),
             Some(Event::Call(call)) => self.begin(call),
+            Some(Event::Cancel(key)) => self.cancel(key),
+            Some(Event::Orphaned(key)) => self.orphan(key),
         }
         true
+    }
+
+    /// Notes a cancel, which is told once for each call.
+    fn cancel(&mut self, key: CallKey) {
+        assert!(!self.cancelled.contains(&key), "cancelled twice");
+        self.cancelled.push(key);
+    }
+
+    /// Forgets a call that is given up.
+    fn orphan(&mut self, key: CallKey) {
+        let before = self.held.len() + self.late.len();
+        self.held.retain(|call| call.key() != key);
+        self.late.retain(|late| *late != key);
+        let after = self.held.len() + self.late.len();
+        assert_eq!(after + 1, before, "no call that runs, or given up twice");
     }
 
     /// Joins the group of the bind, where there is one.
@@ -297,6 +333,7 @@ impl Driver {
         // A bind that is taken is the first PDU of its connection.
         let length = Header::peek_frag_length(&self.stream).expect("a bind has come");
         let bind = Pdu::decode(&self.stream[..length.into()]).expect("it was taken");
+        self.multiplexing = bind.header.flags.contains(PfcFlags::CONC_MPX);
         let Body::Bind(bind) = bind.body else {
             panic!("joined by {bind:?}");
         };
@@ -320,6 +357,13 @@ impl Driver {
     fn begin(&mut self, call: Call) {
         let settings = &self.settings;
         assert!(self.group.is_some(), "a call before the bind");
+        let most = if self.multiplexing {
+            settings.max_waiting
+        } else {
+            1
+        };
+        let running = self.held.len();
+        assert!(running < most, "begun beside {running} of {most}");
         assert!(
             self.unsent() < settings.max_queued,
             "a call begun while too much is unsent"
@@ -341,14 +385,15 @@ impl Driver {
             "stubs of {before} octets waited"
         );
         self.calls += 1;
-        self.call = Some(call);
+        self.held.push(call);
     }
 
-    /// Answers the call that was handed out, if one was.
-    fn answer(&mut self) {
-        let Some(call) = self.call.take() else {
+    /// Answers one of the calls that were handed out, if any was.
+    fn answer(&mut self, choice: usize) {
+        let Some(place) = choice.checked_rem(self.held.len()) else {
             return;
         };
+        let call = self.held.remove(place);
         let stub = some_stub(&call, self.calls);
         let status = FaultStatus(OWN_STATUS + self.calls);
         let did_not_execute = call.opnum & 1 == 1;
@@ -359,7 +404,10 @@ impl Driver {
                 did_not_execute,
             },
         };
-        self.association.reply(&call, answer);
+        if !self.association.reply(&call, answer) {
+            self.late.push(call.key());
+            return;
+        }
         if call.maybe {
             return;
         }
@@ -409,7 +457,7 @@ impl Driver {
         self.association.handle_timeout(self.now);
         if let Some(deadline) = self.association.poll_timeout() {
             assert!(
-                self.call.is_some() || deadline > self.now,
+                !self.held.is_empty() || deadline > self.now,
                 "a deadline that never passes"
             );
             assert!(deadline <= self.now + IDLE_TIMEOUT);
@@ -551,6 +599,25 @@ impl Driver {
             .closed()
             .is_some_and(|closed| !own.contains(&closed))
     }
+}
+
+/// Whether the answers to a stream hang on when its PDUs came: on whether a call
+/// was answered when it was cancelled or given up, and with multiplexing on which
+/// calls were `held` while others went on.
+pub(super) fn hangs_on_time(stream: &[u8], held: bool) -> bool {
+    let multiplexing = stream
+        .get(3)
+        .is_some_and(|flags| PfcFlags(*flags).contains(PfcFlags::CONC_MPX));
+    let mut rest = stream;
+    while let Some(length) = Header::peek_frag_length(rest).map(usize::from)
+        && let Some((pdu, behind)) = rest.split_at_checked(length.max(Header::LEN))
+    {
+        if [PacketType::CO_CANCEL, PacketType::ORPHANED].contains(&PacketType(pdu[2])) {
+            return true;
+        }
+        rest = behind;
+    }
+    multiplexing && held
 }
 
 /// What a call is answered with: octets that nobody takes for another answer,

@@ -3,7 +3,7 @@
 mod clients;
 mod wire;
 
-use super::association::{OWN_STATUS, some_settings, some_stub};
+use super::association::{OWN_STATUS, hangs_on_time, some_settings, some_stub};
 use super::{Choices, arrived};
 use crate::proto::{Answer, Association, Call, Closed, Event, Leg, LegOutcome, Principal};
 use crate::proto::{Security, SecurityProvider, Settings};
@@ -27,7 +27,7 @@ pub fn secure_association(octets: &[u8]) {
     let mut driver = Driver::played(octets);
     driver.check_sent();
     driver.check_closed();
-    if driver.was_cut_short() {
+    if driver.was_cut_short() || hangs_on_time(&driver.stream, driver.has_held) {
         return;
     }
     let mut whole = Driver::new(driver.settings.clone(), driver.takes);
@@ -87,6 +87,8 @@ struct Driver {
     leg: Option<Leg>,
     /// The call that was handed out.
     call: Option<Call>,
+    /// Whether a call was left unanswered while others went on.
+    has_held: bool,
     /// Calls handed out.
     calls: u32,
     /// Legs handed out.
@@ -151,6 +153,7 @@ impl Driver {
             heard: 0,
             leg: None,
             call: None,
+            has_held: false,
             calls: 0,
             legs: 0,
             expected: VecDeque::new(),
@@ -228,6 +231,7 @@ impl Driver {
     fn hold(&mut self) {
         if self.call.is_none() && self.leg.is_none() {
             self.event();
+            self.has_held |= self.call.is_some();
         }
     }
 
@@ -251,6 +255,10 @@ impl Driver {
             Some(Event::Call(call)) => {
                 self.begin(&call);
                 self.call = Some(call);
+            }
+            Some(Event::Cancel(_)) => {}
+            Some(Event::Orphaned(key)) => {
+                self.call.take_if(|call| call.key() == key);
             }
         }
         true
@@ -317,8 +325,7 @@ impl Driver {
                 did_not_execute: false,
             },
         };
-        self.association.reply(call, answer);
-        if call.maybe {
+        if !self.association.reply(call, answer) || call.maybe {
             return;
         }
         // A fragment of 1432 octets carries 1376 of them beside a signature.

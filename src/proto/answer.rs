@@ -34,6 +34,8 @@ pub struct About {
     pub drep: DataRepresentation,
     /// The context id that the answer names.
     pub context_id: u16,
+    /// How many co_cancels have come for the call.
+    pub cancels: u8,
 }
 
 impl About {
@@ -43,6 +45,7 @@ impl About {
             call_id: header.call_id,
             drep: header.drep,
             context_id,
+            cancels: 0,
         }
     }
 
@@ -52,6 +55,7 @@ impl About {
             call_id: call.id,
             drep: call.order.into(),
             context_id: call.context_id,
+            cancels: call.cancels,
         }
     }
 }
@@ -121,7 +125,10 @@ pub fn fault(about: About, status: FaultStatus, did_not_execute: bool) -> Vec<u8
         about.drep.order().into(),
         about.call_id,
     );
-    let fault = Fault::new(about.context_id, status);
+    let fault = Fault {
+        cancel_count: about.cancels,
+        ..Fault::new(about.context_id, status)
+    };
     let mut octets = Vec::new();
     Pdu::new(header, Body::Fault(fault)).encode(&mut octets);
     octets
@@ -138,10 +145,10 @@ pub fn reject(header: &Header, reason: RejectReason) -> Vec<u8> {
 
 /// Appends a response, cut into fragments of at most `max_frag` octets; tells
 /// how many.
-pub fn respond(call: &Call, stub: &[u8], max_frag: u16, out: &mut Vec<u8>) -> u32 {
+pub fn respond(about: About, stub: &[u8], max_frag: u16, out: &mut Vec<u8>) -> u32 {
     let mut count = 0;
     for piece in fragment::split(stub, max_frag, RESPONSE_HEAD) {
-        response(call, &piece).encode(out);
+        response(about, &piece).encode(out);
         count += 1;
     }
     count
@@ -152,7 +159,7 @@ pub fn respond(call: &Call, stub: &[u8], max_frag: u16, out: &mut Vec<u8>) -> u3
 /// # Errors
 /// When the context can sign no more; nothing was appended then.
 pub fn respond_protected(
-    call: &Call,
+    about: About,
     stub: &[u8],
     max_frag: u16,
     mut protection: Protection<'_>,
@@ -161,7 +168,7 @@ pub fn respond_protected(
     let begin = out.len();
     let mut count = 0;
     for piece in fragment::split(stub, max_frag, RESPONSE_HEAD + protection.overhead()) {
-        let done = protection.append(response(call, &piece), piece.stub.len(), out);
+        let done = protection.append(response(about, &piece), piece.stub.len(), out);
         if let Err(error) = done {
             out.truncate(begin);
             return Err(error);
@@ -172,17 +179,20 @@ pub fn respond_protected(
 }
 
 /// One fragment of a response.
-fn response<'a>(call: &Call, piece: &Piece<'a>) -> Pdu<'a> {
+///
+/// # Source
+/// C706 12.6.4.10; Windows' cancel_count is 0 where nothing was cancelled.
+fn response<'a>(about: About, piece: &Piece<'a>) -> Pdu<'a> {
     let header = Header::new(
         PacketType::RESPONSE,
         piece.flags,
-        call.order.into(),
-        call.id,
+        about.drep.order().into(),
+        about.call_id,
     );
     let response = Response {
         alloc_hint: piece.alloc_hint,
-        context_id: answered_context(call.context_id),
-        cancel_count: 0,
+        context_id: answered_context(about.context_id),
+        cancel_count: about.cancels,
         reserved: 0,
         stub: piece.stub,
     };

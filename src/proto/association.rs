@@ -1,14 +1,18 @@
 //! One connection of a server: bind, contexts, calls.
 //!
 //! Octets come in whole or in parts, whole calls go out as events, answers come
-//! back and are cut into fragments. Answers leave in the order of their calls:
-//! an answer that the machine gives itself (to an alter_context, or a fault)
-//! waits behind the calls that came before it.
+//! back and are cut into fragments. One call is answered after the other, and an
+//! answer that the machine gives itself (to an alter_context, or a fault) waits
+//! behind the calls that came before it. Where multiplexing was agreed on calls
+//! are answered side by side: answers leave in the order that they are given
+//! in, and the machine's own wait only behind calls that were not begun.
 //!
-//! Always holds: at most `max_waiting` calls and `max_call` octets wait here;
-//! one call is incomplete at most; after a violation nothing more is read.
+//! Always holds: at most `max_waiting` calls and `max_call` octets wait here, and
+//! no further call is begun while as many run; one call is incomplete at most;
+//! after a violation nothing more is read.
 
 mod receive;
+mod running;
 mod secure;
 
 use super::answer::{self, About, Agreed};
@@ -22,6 +26,8 @@ use crate::wire::pdu::{AuthLevel, AuthType, Header};
 use crate::wire::status::{FaultStatus, RejectReason};
 use crate::wire::syntax::SyntaxId;
 use bytes::{Bytes, BytesMut};
+pub use running::CallKey;
+use running::Running;
 use secure::{PendingLeg, Token};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,9 +44,11 @@ pub struct Settings {
     /// The longest request fragment taken, and the most that is negotiated.
     pub max_frag: u16,
     /// Stub octets of one call at most; once the calls that wait have as many
-    /// together, no further one is taken.
+    /// together, no further one is taken, and once those that run had as many,
+    /// no further one is begun.
     pub max_call: usize,
-    /// Calls that wait for their turn, at most; further PDUs stay unread.
+    /// Calls that wait for their turn, at most; further PDUs stay unread. As
+    /// many may run side by side.
     pub max_waiting: usize,
     /// Octets that wait to be sent, above which no further call is begun.
     pub max_queued: usize,
@@ -70,11 +78,18 @@ pub enum Event {
     Leg(Leg),
     /// A whole call, to be answered with [`Association::reply`].
     Call(Call),
+    /// The client asks to cancel a call that runs; told once. The answer is due
+    /// all the same.
+    Cancel(CallKey),
+    /// The client has given up a call that runs: no answer to it will be sent.
+    Orphaned(CallKey),
 }
 
 /// One call.
 #[derive(Debug)]
 pub struct Call {
+    /// Which of all calls of the connection it is; call ids may repeat.
+    key: CallKey,
     /// The call id, which the answer repeats.
     pub id: u32,
     /// The context id of the first fragment.
@@ -93,8 +108,17 @@ pub struct Call {
     pub order: ByteOrder,
     /// The caller wants no answer.
     pub maybe: bool,
+    /// How often the client asked to cancel it before it was handed out.
+    pub cancels: u8,
     /// Who makes it; `None` for anybody.
     pub caller: Option<Caller>,
+}
+
+impl Call {
+    /// The name of this call in events.
+    pub fn key(&self) -> CallKey {
+        self.key
+    }
 }
 
 /// Who makes a call, by the security context that it came under.
@@ -204,14 +228,14 @@ pub struct Association {
     leg: Option<PendingLeg>,
     /// The call that is not complete.
     assembly: Option<Assembly>,
-    /// What waits behind the call that is being answered.
+    /// What waits behind the calls that are being answered.
     queue: VecDeque<Queued>,
     /// Octets of stub in the queue.
     queued_stub: usize,
     /// Whether the bind's group was asked for.
     join_asked: bool,
-    /// Whether a call is being answered.
-    executing: bool,
+    /// The calls that are being answered.
+    running: Running,
     /// What is to be sent.
     transmit: Transmit,
     /// When the last whole PDU or answer came, or the connection began.
@@ -256,7 +280,7 @@ impl Association {
             queue: VecDeque::new(),
             queued_stub: 0,
             join_asked: false,
-            executing: false,
+            running: Running::default(),
             transmit: Transmit::default(),
             last_active: now,
             answered: false,
@@ -297,8 +321,9 @@ impl Association {
         }
     }
 
-    /// The next event, unless a call is being answered or too much waits to be
-    /// sent.
+    /// The next event. No further call is handed out while too much waits to be
+    /// sent, or while one is being answered: with multiplexing, while as many
+    /// are as may.
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(leg) = self.poll_leg() {
             return Some(Event::Leg(leg));
@@ -311,17 +336,38 @@ impl Association {
             let group = joining.agreed.group;
             return Some(Event::Join { group });
         }
-        while !self.executing && self.transmit.len() < self.settings.max_queued {
+        if let Some(event) = self.running.poll_event() {
+            return Some(event);
+        }
+        while self.is_next_due() {
             match self.queue.pop_front()? {
                 Queued::Answer(octets) => self.send(&octets),
                 Queued::Call(call) => {
-                    self.executing = true;
                     self.queued_stub -= call.stub.len();
+                    self.running.begin(&call);
                     return Some(Event::Call(call));
                 }
             }
         }
         None
+    }
+
+    /// Whether what waits longest may have its turn.
+    fn is_next_due(&self) -> bool {
+        let Settings {
+            max_queued,
+            max_waiting,
+            max_call,
+            ..
+        } = *self.settings;
+        if self.transmit.len() >= max_queued {
+            return false;
+        }
+        if self.running.is_empty() {
+            return true;
+        }
+        let is_own = || matches!(self.queue.front(), Some(Queued::Answer(_)));
+        self.multiplexing() && (is_own() || self.running.has_room(max_waiting, max_call))
     }
 
     /// Tells the association group that a bind ended up in; `None` when the
@@ -352,23 +398,28 @@ impl Association {
         self.state = State::Bound(agreed);
     }
 
-    /// Answers the call that the last event handed out.
-    pub fn reply(&mut self, call: &Call, answer: Answer<'_>) {
-        self.executing = false;
+    /// Answers a call that an event handed out; tells whether it was still to be
+    /// answered, which an orphaned one is not.
+    pub fn reply(&mut self, call: &Call, answer: Answer<'_>) -> bool {
+        let Some(cancels) = self.running.end(call.key) else {
+            return false;
+        };
         self.answered = true;
         if call.maybe {
-            return;
+            return true;
         }
+        let about = About {
+            cancels,
+            ..About::of(call)
+        };
         match answer {
-            Answer::Response(stub) => self.respond(call, stub),
+            Answer::Response(stub) => self.respond(call, about, stub),
             Answer::Fault {
                 status,
                 did_not_execute,
-            } => {
-                let about = About::of(call);
-                self.send(&answer::fault(about, status, did_not_execute));
-            }
+            } => self.send(&answer::fault(about, status, did_not_execute)),
         }
+        true
     }
 
     /// Octets to send, if any.
@@ -437,7 +488,8 @@ impl Association {
     }
 
     /// How many octets this holds of calls that are not complete, or wait, and
-    /// of authentications under way.
+    /// of authentications under way. The stub of a call that runs is held by
+    /// whoever answers it, if by anybody.
     pub fn held(&self) -> usize {
         let legs = match self.closed {
             None => self.security.held(),
@@ -483,14 +535,20 @@ impl Association {
         self.queue.len() >= self.settings.max_waiting || self.queued_stub >= self.settings.max_call
     }
 
-    /// Whether a call is being answered or waits.
+    /// Whether a call is being answered or waits, or what became of one was not
+    /// told yet.
     pub fn is_busy(&self) -> bool {
-        self.executing || !self.queue.is_empty()
+        self.running.is_busy() || self.is_waiting()
+    }
+
+    /// Whether a call, or an answer behind one, waits for its turn.
+    pub fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// Whether calls wait for octets to be sent.
     pub fn is_backed_up(&self) -> bool {
-        self.is_busy() && self.transmit.len() >= self.settings.max_queued
+        self.is_waiting() && self.transmit.len() >= self.settings.max_queued
     }
 
     /// Whether `receive` takes PDUs: not after the end, not while a bind waits
@@ -525,9 +583,11 @@ impl Association {
         self.send_in_turn(octets);
     }
 
-    /// Sends octets behind the answers of all calls that came before.
+    /// Sends octets behind the answers of all calls that came before; with
+    /// multiplexing behind those of the calls that wait.
     fn send_in_turn(&mut self, octets: Vec<u8>) {
-        if self.is_busy() {
+        let waits_for_running = !self.running.is_empty() && !self.multiplexing();
+        if self.is_waiting() || waits_for_running {
             self.queue.push_back(Queued::Answer(octets));
         } else {
             self.send(&octets);
@@ -563,7 +623,7 @@ impl Association {
     }
 
     /// Appends a response in fragments that the client takes.
-    fn respond(&mut self, call: &Call, stub: &[u8]) {
+    fn respond(&mut self, call: &Call, about: About, stub: &[u8]) {
         // A call exists only on a bound connection.
         let State::Bound(Agreed { send_limit, .. }) = self.state else {
             return;
@@ -573,18 +633,17 @@ impl Association {
         let index = call.caller.as_ref().map(|caller| caller.index);
         let slot = index.and_then(|index| self.security.get_mut(index));
         let sent = match slot.filter(|slot| slot.signs()) {
-            None => Ok(answer::respond(call, stub, send_limit, out)),
+            None => Ok(answer::respond(about, stub, send_limit, out)),
             Some(slot) => match slot.protection(signs_header) {
                 None => Err(SecurityError::Signature),
                 Some(protection) => {
-                    answer::respond_protected(call, stub, send_limit, protection, out)
+                    answer::respond_protected(about, stub, send_limit, protection, out)
                 }
             },
         };
         match sent {
             Ok(count) => self.counts.sent += count,
             Err(_) => {
-                let about = About::of(call);
                 self.send(&answer::fault(about, FaultStatus::SEC_PKG_ERROR, false));
                 self.end(Closed::Unsigned);
             }

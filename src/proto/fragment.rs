@@ -60,10 +60,9 @@ impl Assembly {
 
     /// The call with its stub, all fragments joined.
     pub fn into_call(self) -> Call {
-        Call {
-            stub: self.stub.freeze(),
-            ..self.call
-        }
+        let mut call = self.call;
+        call.stub = self.stub.freeze();
+        call
     }
 }
 

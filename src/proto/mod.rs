@@ -18,7 +18,9 @@ mod protect;
 pub mod security;
 mod transmit;
 
-pub use association::{Abuse, Answer, Association, Call, Caller, Closed, Counts, Event, Settings};
+pub use association::{
+    Abuse, Answer, Association, Call, CallKey, Caller, Closed, Counts, Event, Settings,
+};
 pub use client::{Agreed, ClientAssociation, ClientEvent, ClientSettings, ProtocolError};
 pub use context::Served;
 pub use group::Groups;

@@ -22,12 +22,15 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a call may take from its first fragment to its last.
     pub call_timeout: Duration,
-    /// Calls of one connection that were read and wait for their answer.
+    /// Calls of one connection that were read and wait for their turn; with
+    /// multiplexing as many may run side by side.
     pub calls_in_flight: usize,
-    /// Stub octets of one call, and of all calls of a connection that wait.
+    /// Stub octets of one call, and of all calls of a connection that wait;
+    /// once those that run side by side had as many, no further one is begun.
     pub call_octets: usize,
     /// Octets of all connections' calls that are incomplete or wait, and of
-    /// their authentications under way.
+    /// their authentications under way. The stub of a call that runs is dropped
+    /// when it is read; what an operation keeps of it is not counted.
     pub held_octets: usize,
     /// Octets of answers that wait for a client to read them; above it no
     /// further call of that connection is begun.

@@ -9,6 +9,7 @@ pub mod limits;
 mod logon;
 mod logons;
 pub mod mapper;
+mod running;
 pub mod stream;
 
 pub use limits::{LOG_INTERVAL, Limit, Limits};

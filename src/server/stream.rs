@@ -2,12 +2,13 @@
 
 use super::limits::{Client, Limit};
 use super::logon;
+use super::running::{Done, Running};
 use super::{Admission, Group, Server, lock};
 use crate::proto::{
     Answer, Association, Call, Caller as Authenticated, Closed, Event, Leg, Principal, Settings,
 };
 use crate::registry::{Authentication, Origin, Process, Registrant};
-use crate::service::{self, Cancel, Contexts, Later, Outcome, Reply, Session, Trust};
+use crate::service::{self, Cancel, Contexts, Outcome, Reply, Session, Trust};
 use crate::transport::unix::Identity;
 use crate::transport::{Caller, Listener, Stream};
 use crate::wire::{FaultStatus, TransferSyntax, ndr};
@@ -16,6 +17,7 @@ use std::cell::OnceCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::coop::has_budget_remaining;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
-use tracing::debug;
+use tracing::{debug, error};
 use uuid::Uuid;
 
 /// Fragments up to this size are taken and offered on TCP, as Windows does.
@@ -54,6 +56,12 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Octets read and dropped meanwhile, at most.
 const LINGER_OCTETS: usize = 1 << 20;
+
+/// What a call is answered with whose operation panicked.
+const PANICKED: Reply = Reply::Fault {
+    status: FaultStatus::UNSPEC,
+    did_not_execute: false,
+};
 
 /// How long accepting rests when the system refuses, for want of descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -161,7 +169,7 @@ fn accept(
         turn_began: now,
         turn: TURN,
         waited: true,
-        awaited: None,
+        running: Running::default(),
         leg: None,
         caller,
     };
@@ -217,15 +225,15 @@ struct Caught<'a> {
     connection: &'a Connection,
     /// Its association group.
     group: &'a Group,
-    /// Who makes the call.
-    caller: Option<&'a Authenticated>,
+    /// The call.
+    call: &'a Call,
     /// Tells of a cancel, once somebody has asked.
     cancel: OnceCell<Cancel>,
 }
 
 impl Session for Caught<'_> {
     fn registrant(&self) -> Registrant {
-        self.connection.registrant(self.caller)
+        self.connection.registrant(self.call.caller.as_ref())
     }
 
     fn origin(&self) -> Origin {
@@ -236,11 +244,18 @@ impl Session for Caught<'_> {
     }
 
     fn authentication(&self) -> Option<Authentication> {
-        self.caller.map(authentication)
+        self.call.caller.as_ref().map(authentication)
     }
 
     fn cancel(&self) -> Cancel {
-        self.cancel.get_or_init(Cancel::default).clone()
+        let cancel = || {
+            let cancel = Cancel::default();
+            if self.call.cancels > 0 {
+                cancel.cancel();
+            }
+            cancel
+        };
+        self.cancel.get_or_init(cancel).clone()
     }
 
     fn contexts(&self) -> Arc<Contexts> {
@@ -248,6 +263,11 @@ impl Session for Caught<'_> {
         let contexts = || Arc::new(Contexts::new(limit));
         self.group.contexts.get_or_init(contexts).clone()
     }
+}
+
+/// Whether the server stops, or is gone.
+fn is_stopping(signal: &watch::Receiver<bool>) -> bool {
+    signal.has_changed().unwrap_or(true)
 }
 
 /// The part of a client's turn that one of its connections has.
@@ -308,8 +328,8 @@ struct Connection {
     turn: Duration,
     /// Whether others had their turn since.
     waited: bool,
-    /// A call whose reply has to be waited for; no other is begun meanwhile.
-    awaited: Option<(Call, Later)>,
+    /// The calls whose replies have to be waited for.
+    running: Running,
     /// A leg of an authentication that is to be taken.
     leg: Option<Leg>,
     /// Who the client is.
@@ -320,6 +340,8 @@ struct Connection {
 enum Woken {
     /// Octets, or the end of them.
     Read(io::Result<usize>),
+    /// A call that came to its end.
+    Done(Done),
     /// The deadline.
     Timer,
     /// The end of the server.
@@ -382,20 +404,8 @@ impl Connection {
             if let Some(closed) = self.association.closed() {
                 return Ok(closed);
             }
-            if let Some((call, reply)) = self.awaited.take() {
-                let reply = reply.await;
-                self.waited = true;
-                armed = false;
-                self.reply(&call, &reply);
-                continue;
-            }
             if let Some(leg) = self.leg.take() {
-                let outcome = tokio::select! {
-                    biased;
-                    () = stopped.as_mut() => return Err(End::Stop),
-                    outcome = logon::take(self.server(), self.caller, leg) => outcome,
-                };
-                self.association.leg_taken(outcome);
+                self.take_leg(leg, &signal, stopped.as_mut()).await?;
                 self.waited = true;
                 armed = false;
                 continue;
@@ -408,7 +418,8 @@ impl Connection {
                 armed = false;
                 continue;
             }
-            if signal.has_changed().unwrap_or(true) {
+            let is_stopping = is_stopping(&signal);
+            if is_stopping && self.running.is_empty() {
                 return Err(End::Stop);
             }
             // One wake may stand for several: octets, and the timer as well.
@@ -420,14 +431,17 @@ impl Connection {
                 timer.as_mut().reset(deadline.into());
                 armed = false;
             }
-            match self
-                .wait(timer.as_mut(), stopped.as_mut(), &mut armed)
-                .await
-            {
+            // What comes after a stop is not looked at any more.
+            let stopped = (!is_stopping).then_some(stopped.as_mut());
+            match self.wait(timer.as_mut(), stopped, &mut armed).await {
                 Woken::Read(Ok(0)) => return Err(End::Peer(None)),
                 // A stop is seen by its signal, once what was read is answered.
                 Woken::Read(Ok(_)) | Woken::Stop => {}
                 Woken::Read(Err(error)) => return Err(End::Peer(Some(error))),
+                Woken::Done(done) => {
+                    armed = false;
+                    self.finish(done);
+                }
                 Woken::Timer => {
                     armed = false;
                     self.association.handle_timeout(Instant::now());
@@ -437,7 +451,9 @@ impl Connection {
         }
     }
 
-    /// Waits for octets, for the association's time to be over, or for the stop.
+    /// Waits for octets, for a call to come to its end, for the association's
+    /// time to be over, or for the stop; once that was (`stopped` is `None`), for
+    /// calls alone.
     ///
     /// Between two calls of a busy client `timer` and `stopped` need no look:
     /// once `armed` they wake the task by themselves, and are polled when it
@@ -445,18 +461,29 @@ impl Connection {
     async fn wait(
         &mut self,
         mut timer: Pin<&mut Sleep>,
-        mut stopped: Pin<&mut impl Future<Output = ()>>,
+        mut stopped: Option<Pin<&mut impl Future<Output = ()>>>,
         armed: &mut bool,
     ) -> Woken {
-        make_room(&mut self.input, &mut self.has_grown);
+        // What the association would not take stays with the system: calls
+        // that run may leave no room for others.
+        let reads = stopped.is_some() && self.association.has_room();
+        if reads {
+            make_room(&mut self.input, &mut self.has_grown);
+        }
         let mut read = pin!(self.stream.read_buf(&mut self.input));
         let mut just_called = *armed;
-        let waited = &mut self.waited;
+        let (waited, running) = (&mut self.waited, &mut self.running);
         poll_fn(|cx| {
-            if let Poll::Ready(read) = read.as_mut().poll(cx) {
+            if let Poll::Ready(done) = running.poll(cx) {
+                return Poll::Ready(Woken::Done(done));
+            }
+            if reads && let Poll::Ready(read) = read.as_mut().poll(cx) {
                 return Poll::Ready(Woken::Read(read));
             }
             *waited = true;
+            let Some(stopped) = &mut stopped else {
+                return Poll::Pending;
+            };
             // Without a budget nothing is registered, and the task is polled
             // again at once.
             if std::mem::take(&mut just_called) || !has_budget_remaining() {
@@ -469,6 +496,33 @@ impl Connection {
             stopped.as_mut().poll(cx).map(|()| Woken::Stop)
         })
         .await
+    }
+
+    /// Takes a leg of an authentication; calls that run are answered meanwhile.
+    async fn take_leg(
+        &mut self,
+        leg: Leg,
+        signal: &watch::Receiver<bool>,
+        mut stopped: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), End> {
+        let server = self.server().clone();
+        let mut taken = pin!(logon::take(&server, self.caller, leg));
+        loop {
+            let is_idle = self.running.is_empty();
+            if is_idle && is_stopping(signal) {
+                return Err(End::Stop);
+            }
+            tokio::select! {
+                biased;
+                () = stopped.as_mut(), if is_idle => return Err(End::Stop),
+                done = self.running.next(), if !is_idle => self.finish(done),
+                outcome = taken.as_mut() => {
+                    self.association.leg_taken(outcome);
+                    return Ok(());
+                }
+            }
+            self.flush().await?;
+        }
     }
 
     /// Feeds the association and answers its events; tells whether it goes on
@@ -494,21 +548,22 @@ impl Connection {
             if is_over {
                 return true;
             }
-            if !held_back || self.association.closed().is_some() {
+            // Without room although all was done, calls that run are waited for.
+            if !held_back || !self.association.has_room() {
                 return false;
             }
         }
     }
 
-    /// Answers the association's events until there are none, one has to be
-    /// waited for, or the turn is over; tells whether some may be left.
+    /// Answers the association's events until there are none, a leg has to be
+    /// taken, or the turn is over; tells whether some may be left.
     fn take_turn(&mut self) -> bool {
         while let Some(event) = self.association.poll_event() {
             self.event(event);
-            if self.awaited.is_some() || self.leg.is_some() {
+            if self.leg.is_some() {
                 return true;
             }
-            if self.association.is_busy() && self.turn_began.elapsed() > self.turn {
+            if self.association.is_waiting() && self.turn_began.elapsed() > self.turn {
                 return true;
             }
         }
@@ -548,14 +603,35 @@ impl Connection {
             }
             Event::Leg(leg) => self.leg = Some(leg),
             Event::Call(mut call) => match self.call(&call) {
-                Outcome::Now(reply) => self.reply(&call, &reply),
-                Outcome::Later(reply) => {
+                (Outcome::Now(reply), _) => self.reply(&call, &reply),
+                (Outcome::Later(reply), cancel) => {
                     // Its stub is read; a slow disk would have it kept.
                     call.stub = Bytes::new();
-                    self.awaited = Some((call, reply));
+                    self.running.add(call, reply, cancel);
                 }
             },
+            Event::Cancel(key) => self.running.cancel(key),
+            Event::Orphaned(key) => self.running.give_up(key),
         }
+    }
+
+    /// Answers a call that was waited for.
+    fn finish(&mut self, (call, reply): Done) {
+        let reply = reply.unwrap_or_else(|error| {
+            // Else the runtime ends, and the connection with it.
+            if error.is_panic() {
+                self.tell_panic(&call);
+            }
+            PANICKED
+        });
+        self.reply(&call, &reply);
+    }
+
+    /// Logs that an operation panicked.
+    fn tell_panic(&self, call: &Call) {
+        let interface = self.server().interfaces.get(call.interface);
+        let interface = interface.map(|interface| interface.id().to_string());
+        error!(interface, opnum = call.opnum, "an operation panicked");
     }
 
     /// Answers one call.
@@ -573,8 +649,8 @@ impl Connection {
         self.association.reply(call, answer);
     }
 
-    /// Runs one call.
-    fn call(&self, call: &Call) -> Outcome {
+    /// Runs one call; beside the outcome, what tells it of a cancel, if it asked.
+    fn call(&self, call: &Call) -> (Outcome, Option<Cancel>) {
         let server = self.server();
         server.statistics.calls_in.fetch_add(1, Ordering::Relaxed);
         // A call is bound, to what an interface serves: all three are there.
@@ -587,36 +663,44 @@ impl Connection {
                 status: FaultStatus::UNK_IF,
                 did_not_execute: true,
             };
-            return fault.into();
+            return (fault.into(), None);
         };
         let stub = match ndr::stub(&call.stub, call.order, syntax) {
             Ok(stub) => stub,
-            Err(error) => return Reply::from(error).into(),
+            Err(error) => return (Reply::from(error).into(), None),
         };
         let session = Caught {
             connection: self,
             group,
-            caller: call.caller.as_ref(),
+            call,
             cancel: OnceCell::new(),
         };
         let mut handles = lock(&group.handles);
         let evicted = handles.evicted();
-        let outcome = interface.call(service::Call {
-            now: self.now,
-            opnum: call.opnum,
-            object: call.object,
-            stub,
-            dialled: self.dialled,
-            handles: &mut handles,
-            fresh: &Uuid::new_v4,
-            trust: trust(self.caller, call.caller.as_ref()),
-            maybe: call.maybe,
-            session: &session,
+        let run = || {
+            interface.call(service::Call {
+                now: self.now,
+                opnum: call.opnum,
+                object: call.object,
+                stub,
+                dialled: self.dialled,
+                handles: &mut handles,
+                fresh: &Uuid::new_v4,
+                trust: trust(self.caller, call.caller.as_ref()),
+                maybe: call.maybe,
+                session: &session,
+            })
+        };
+        // What an operation may leave half done is its own: whatever is ours
+        // changes in single steps.
+        let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            self.tell_panic(call);
+            PANICKED.into()
         });
         if handles.evicted() != evicted {
             server.strikes.strike(Limit::LookupHandles);
         }
-        outcome
+        (outcome, session.cancel.into_inner())
     }
 
     /// Who calls; over a local socket the kernel is asked.

@@ -39,8 +39,11 @@ pub struct Call<'a> {
 pub enum Outcome {
     /// A reply.
     Now(Reply),
-    /// A reply that has to be waited for. Whoever called is free meanwhile; a
-    /// connection takes its calls one after the other.
+    /// A reply that has to be waited for. The connection goes on meanwhile: with
+    /// multiplexing it begins further calls, else one after the other.
+    ///
+    /// It is dropped unfinished when the client gives the call up or is gone:
+    /// what has to come to its end all the same must not be part of it.
     Later(Later),
 }
 

@@ -35,7 +35,13 @@ pub fn conversation(seed: u64, number: u64) -> Conversation {
     let is_pipelined = maker.connection == 0 && maker.random.once_in(8);
     let mut steps: Vec<Step> = maker.drafts.into_iter().map(Made::step).collect();
     if is_pipelined {
-        steps.retain(|step| step.fills.is_empty());
+        // What a cancel or orphaned does hangs on whether its call is answered.
+        let hangs_on_time = [PacketType::CO_CANCEL, PacketType::ORPHANED];
+        let ptype = |step: &Step| step.octets.get(2).copied().map(PacketType);
+        steps.retain(|step| {
+            let is_told = ptype(step).is_some_and(|ptype| hangs_on_time.contains(&ptype));
+            step.fills.is_empty() && !is_told
+        });
     }
     Conversation {
         name: format!("{number} of seed {seed}"),

@@ -204,6 +204,7 @@ impl Talk {
                     self.server.reply(&call, Answer::Response(&stub));
                     self.calls.push(call);
                 }
+                Some(Event::Cancel(_) | Event::Orphaned(_)) => {}
                 None => break,
             }
         }
@@ -269,6 +270,57 @@ fn headers(octets: &[u8]) -> Vec<Header> {
 /// Whether a PDU carries something of a call.
 fn is_of_call(header: &Header) -> bool {
     [PacketType::REQUEST, PacketType::RESPONSE].contains(&header.ptype)
+}
+
+#[test]
+fn answers_out_of_order_are_signed_in_the_order_that_they_leave_in() {
+    for level in [AuthLevel::INTEGRITY, AuthLevel::PRIVACY] {
+        let mut talk = Talk::plain(level);
+        talk.client = ClientAssociation::new(ClientSettings {
+            max_frag: MAX_FRAG,
+            multiplexing: true,
+            ..ClientSettings::default()
+        });
+        talk.client.authenticate(AuthType::SPNEGO, level);
+        talk.bind();
+        let [one, two] = [&long()[..], b"short"].map(|stub| {
+            talk.client.call(Instant::now(), 0, 1, None, stub);
+            let call = begun(&mut talk, level);
+            // The server does not hear of it; the client may call again.
+            talk.client.orphan();
+            sent_by(&mut talk.client);
+            call
+        });
+        talk.client.call(Instant::now(), 0, 1, None, b"third");
+        let three = begun(&mut talk, level);
+        for call in [&three, &one, &two] {
+            let stub = argument(&call.stub).to_vec();
+            assert!(talk.server.reply(call, Answer::Response(&stub)));
+        }
+        let octets = talk.server.poll_transmit().unwrap().to_vec();
+        let mut ids: Vec<u32> = Vec::new();
+        for (number, frame) in frames(&octets).iter().enumerate() {
+            let pdu = Pdu::decode(frame).unwrap();
+            let signature = pdu.auth.unwrap().value;
+            assert_eq!(signature[8..], (number as u64).to_le_bytes());
+            ids.push(pdu.header.call_id);
+        }
+        ids.dedup();
+        assert_eq!(ids, [three.id, one.id, two.id]);
+        // The client finds all of them in order.
+        talk.settle();
+        assert_eq!(talk.stubs(), [b"third"]);
+    }
+}
+
+/// The call that the client has just made, as the server hands it out.
+fn begun(talk: &mut Talk, level: AuthLevel) -> Call {
+    let mut octets = BytesMut::from(&sent_by(&mut talk.client)[..]);
+    talk.server.receive(Instant::now(), &mut octets);
+    match talk.server.poll_event() {
+        Some(Event::Call(call)) => call,
+        other => panic!("{other:?} at {level:?}"),
+    }
 }
 
 #[test]

@@ -47,9 +47,8 @@ impl Association {
             _ if !bound => self.refuse(header, RejectReason::PROTOCOL_VERSION_NOT_SUPPORTED),
             Body::AlterContext(alter) => self.alter(&pdu, alter, octets),
             Body::Request(request) => self.request(&pdu, request, octets),
-            // Neither is answered, and both change nothing: a call that was not
-            // complete can still be completed.
-            Body::CoCancel | Body::Orphaned => Ok(()),
+            Body::CoCancel => self.co_cancel(header.call_id),
+            Body::Orphaned => self.orphaned(header.call_id),
             Body::Auth3(_) => self.auth3(&pdu, octets),
             _ => self.violate(About::new(header, 0), true),
         }
@@ -213,6 +212,7 @@ impl Association {
             return self.too_long(About::new(header, request.context_id));
         }
         let call = Call {
+            key: self.running.next_key(),
             id: header.call_id,
             context_id: request.context_id,
             interface: bound.interface,
@@ -222,6 +222,7 @@ impl Association {
             stub: octets.slice_ref(request.stub),
             order: header.drep.order(),
             maybe,
+            cancels: 0,
             caller: self.caller(security),
         };
         if is_whole {
@@ -280,6 +281,58 @@ impl Association {
         }
     }
 
+    /// Notes a co_cancel for the call that is meant; it is never answered.
+    ///
+    /// # Source
+    /// C706 12.6.4.6; Samba's raw_protocol suite: one for an incomplete call is
+    /// ignored.
+    fn co_cancel(&mut self, call_id: u32) -> Step {
+        if self.is_incomplete(call_id) {
+            return Ok(());
+        }
+        match self.waiting(call_id) {
+            Some((_, call)) => call.cancels = call.cancels.saturating_add(1),
+            None => self.running.cancel(call_id),
+        }
+        Ok(())
+    }
+
+    /// Gives up the call that is meant: it is not begun, or not answered.
+    ///
+    /// # Source
+    /// C706 12.6.4.8; Samba's raw_protocol suite: one for an incomplete call is
+    /// ignored, and that can still be completed.
+    fn orphaned(&mut self, call_id: u32) -> Step {
+        if self.is_incomplete(call_id) {
+            return Ok(());
+        }
+        match self.waiting(call_id) {
+            Some((place, call)) => {
+                let octets = call.stub.len();
+                self.queued_stub -= octets;
+                self.queue.remove(place);
+            }
+            None => self.running.orphan(call_id),
+        }
+        Ok(())
+    }
+
+    /// Whether the call of this id is not complete yet.
+    fn is_incomplete(&self, call_id: u32) -> bool {
+        let pending = self.assembly.as_ref();
+        pending.is_some_and(|pending| pending.call().id == call_id)
+    }
+
+    /// The last call of this id that waits, and where.
+    fn waiting(&mut self, call_id: u32) -> Option<(usize, &mut Call)> {
+        let waiting = self.queue.iter_mut().enumerate().rev();
+        let mut calls = waiting.filter_map(|(place, queued)| match queued {
+            Queued::Call(call) => Some((place, call)),
+            Queued::Answer(_) => None,
+        });
+        calls.find(|(_, call)| call.id == call_id)
+    }
+
     /// Queues a whole call, or the fault that it gets at once.
     fn call(&mut self, call: Call) {
         if self.is_as_told(&call) {
@@ -302,7 +355,7 @@ impl Association {
     }
 
     /// Whether the bind agreed on several calls at once.
-    fn multiplexing(&self) -> bool {
+    pub(super) fn multiplexing(&self) -> bool {
         matches!(&self.state, State::Bound(agreed) if agreed.multiplexing)
     }
 }
