@@ -22,6 +22,8 @@ mod registered;
 #[cfg(all(feature = "daemon", feature = "tools"))]
 #[path = "support/run.rs"]
 mod run;
+#[path = "host/running.rs"]
+mod running;
 
 use epmapper::client::{
     Authentication, Client, ClientError, Encoding, Failure, Management, Settings,

@@ -1,4 +1,4 @@
-//! A client that names objects and joins association groups.
+//! A client that names objects, joins association groups and cancels.
 
 use epmapper::proto::{ClientAssociation, ClientEvent, ClientSettings};
 use epmapper::wire::stub::Parameters;
@@ -71,6 +71,11 @@ impl Raw {
         let stub = asked.encode(ByteOrder::Little, TransferSyntax::Ndr);
         self.association
             .call(Instant::now(), 0, opnum, object, &stub);
+    }
+
+    /// Makes ready to cancel the call under way.
+    pub fn cancel(&mut self) {
+        self.association.cancel();
     }
 
     /// Sends what is ready.
