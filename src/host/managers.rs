@@ -16,8 +16,9 @@ use uuid::Uuid;
 /// such manager the call is refused.
 ///
 /// # Source
-/// C706 6.1.3: object and manager types. What is an object's type there is the
-/// manager itself here.
+/// C706 6.1.3: object and manager types, and the rules of Windows'
+/// RpcServerRegisterIf, which say the same of each case. What is an object's type
+/// there is the manager itself here.
 pub struct Managers {
     /// UUID and version of all.
     id: SyntaxId,
