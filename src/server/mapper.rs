@@ -58,7 +58,9 @@ pub struct Mapper {
     /// What mgmt tells of the traffic.
     statistics: Arc<Statistics>,
     /// Taken by whoever tells of the status.
-    telling: Semaphore,
+    telling: Arc<Semaphore>,
+    /// Taken by a change that waits for the book aside.
+    changing: Arc<Semaphore>,
     /// Told when a lease may end earlier than any did before.
     leases_changed: Notify,
     /// Told when a probe may be due earlier than any was before.
@@ -152,7 +154,8 @@ impl Mapper {
             },
             settings,
             statistics: Arc::default(),
-            telling: Semaphore::new(1),
+            telling: Arc::new(Semaphore::new(1)),
+            changing: Arc::new(Semaphore::new(1)),
             leases_changed: Notify::new(),
             probes_changed: Arc::default(),
             processes,

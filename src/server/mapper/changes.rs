@@ -170,7 +170,8 @@ impl Mapper {
     ///
     /// Who else holds the book may hold it for long, as when it reads a large
     /// configuration again: then the change waits aside. So does one that may
-    /// take out many entries.
+    /// take out many entries. One at a time does, also when whoever asked is
+    /// gone: what was begun is made all the same.
     pub(super) fn submit(
         self: &Arc<Self>,
         asked: Asked,
@@ -182,9 +183,14 @@ impl Mapper {
             Err(TryLockError::Poisoned(book)) => self.make(&mut book.into_inner(), asked, respond),
             Ok(_) | Err(TryLockError::WouldBlock) => {
                 let mapper = self.clone();
-                let made = move || mapper.make(&mut lock(&mapper.book), asked, respond);
                 Outcome::Later(Box::pin(async move {
-                    match spawn_blocking(made).await {
+                    // It is never closed.
+                    let turn = mapper.changing.clone().acquire_owned().await;
+                    let made = spawn_blocking(move || {
+                        let _turn = turn;
+                        mapper.make(&mut lock(&mapper.book), asked, respond)
+                    });
+                    match made.await {
                         Ok(Outcome::Now(reply)) => reply,
                         Ok(Outcome::Later(reply)) => reply.await,
                         // The runtime ends.
@@ -937,6 +943,37 @@ mod tests {
             ["2001:db8::2", "192.0.2.1", "192.0.2.2"].map(refuse),
             [1, 1, 1]
         );
+    }
+
+    #[test]
+    fn changes_aside_whose_callers_are_gone_take_one_thread_and_what_was_begun_is_made() {
+        let stored = Stored::new();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let book = lock(&stored.mapper.book);
+        let tasks = [1, 2, 3].map(|port| runtime.spawn(stored.insert(&[of(ANN, port)], false)));
+        runtime.block_on(async { tokio::task::yield_now().await });
+        // The first one is begun, the others wait for it.
+        let [first, second, third] = tasks;
+        first.abort();
+        second.abort();
+        runtime.block_on(async { tokio::task::yield_now().await });
+        assert_eq!(stored.mapper.changing.available_permits(), 0);
+        drop(book);
+        let mapper = stored.mapper.clone();
+        let writer = std::thread::spawn(move || {
+            let mut written = 0;
+            while written < 2 {
+                let batch = mapper.next_batch().unwrap();
+                written += batch.0.len();
+                mapper.settle(batch, true);
+            }
+        });
+        let reply = runtime.block_on(third).unwrap();
+        assert!(matches!(reply, Reply::Response(_)));
+        writer.join().unwrap();
+        assert_eq!(stored.entries().len(), 2);
     }
 
     #[test]

@@ -193,12 +193,13 @@ impl Mapper {
         let mapper = self.clone();
         Outcome::Later(Box::pin(async move {
             // It is never closed.
-            let _turn = mapper.telling.acquire().await;
-            let told = {
-                let mapper = mapper.clone();
-                spawn_blocking(move || tell(&mapper)).await
-            };
-            told.unwrap_or(Reply::BAD_STUB)
+            let turn = mapper.telling.clone().acquire_owned().await;
+            let told = spawn_blocking(move || {
+                // Whoever asked may be gone before this ends.
+                let _turn = turn;
+                tell(&mapper)
+            });
+            told.await.unwrap_or(Reply::BAD_STUB)
         }))
     }
 
@@ -425,6 +426,12 @@ mod tests {
         let asked: Vec<_> = asked.collect();
         runtime.block_on(async { tokio::task::yield_now().await });
         assert_eq!(runtime.metrics().num_alive_tasks(), 10);
+        assert_eq!(control.0.telling.available_permits(), 0);
+        // Who is gone has not made room for another one.
+        let mut asked = asked.into_iter();
+        asked.next().unwrap().abort();
+        runtime.block_on(async { tokio::task::yield_now().await });
+        assert_eq!(runtime.metrics().num_alive_tasks(), 9);
         assert_eq!(control.0.telling.available_permits(), 0);
         drop(book);
         for told in asked {
