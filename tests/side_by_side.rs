@@ -7,18 +7,24 @@
 
 #[path = "support/ends.rs"]
 mod ends;
+#[path = "support/provider.rs"]
+mod provider;
 
 use ends::{LITTLE, WHOLE, co_cancel, negotiation, orphaned, request};
+use epmapper::proto::{SecurityContext, SecurityProvider};
 use epmapper::server::{Limits, Server, Statistics, serve};
 use epmapper::service::{Call, Cancel, Interface, Outcome, Reply};
 use epmapper::transport::Listener;
 use epmapper::transport::unix::Access as SocketAccess;
-use epmapper::wire::pdu::{Body, Header, PacketType, Pdu, PfcFlags};
+use epmapper::wire::pdu::{
+    AuthLevel, AuthType, AuthVerifier, Bind, Body, ContextsBuf, Header, PacketType, Pdu, PfcFlags,
+};
 use epmapper::wire::{FaultStatus, SyntaxId, TransferSyntax};
+use provider::{Legs, Words, hello};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
@@ -122,6 +128,54 @@ fn wait(stub: Vec<u8>, cancel: Cancel, seen: Sender<Seen>) -> Outcome {
     }))
 }
 
+/// Authenticates once the test says so, aside.
+#[derive(Debug)]
+struct Slow(Words, Mutex<Receiver<()>>);
+
+impl SecurityProvider for Slow {
+    fn auth_type(&self) -> AuthType {
+        self.0.auth_type
+    }
+
+    fn begin(&self, level: AuthLevel) -> Box<dyn SecurityContext> {
+        // The test may have failed.
+        let _ = self.1.lock().unwrap().recv_timeout(DEADLINE);
+        self.0.begin(level)
+    }
+
+    fn may_block(&self) -> bool {
+        true
+    }
+}
+
+/// The first leg of an authentication.
+fn leg(call_id: u32) -> Vec<u8> {
+    let mut contexts = ContextsBuf::new(LITTLE);
+    contexts.push(0, SyntaxId::EPT, &[SyntaxId::NDR]);
+    let body = Body::AlterContext(Bind {
+        max_xmit_frag: 5840,
+        max_recv_frag: 5840,
+        assoc_group_id: 0,
+        contexts: contexts.as_contexts(),
+    });
+    let header = Header::new(PacketType::ALTER_CONTEXT, WHOLE, LITTLE.into(), call_id);
+    let token = hello("alice");
+    let pdu = Pdu {
+        auth: Some(AuthVerifier {
+            auth_type: AuthType::NTLM,
+            auth_level: AuthLevel::CONNECT,
+            pad_length: 0,
+            reserved: 0,
+            context_id: 1,
+            value: &token,
+        }),
+        ..Pdu::new(header, body)
+    };
+    let mut octets = Vec::new();
+    pdu.encode(&mut octets);
+    octets
+}
+
 /// A server of that interface.
 struct Running {
     runtime: Runtime,
@@ -129,15 +183,23 @@ struct Running {
     server: Arc<Server>,
     address: SocketAddr,
     seen: Receiver<Seen>,
+    /// Lets a leg of an authentication go on.
+    legs: Sender<()>,
 }
 
 impl Running {
     fn new() -> Running {
         let (seen, receiver) = mpsc::channel();
+        let (legs, taken) = mpsc::channel();
+        let words = Words {
+            auth_type: AuthType::NTLM,
+            legs: Legs::Two,
+            signs: u64::MAX,
+        };
         let server = Server::new(
             vec![Arc::new(Waiting(seen))],
             Vec::new(),
-            Vec::new(),
+            vec![Arc::new(Slow(words, Mutex::new(taken)))],
             Limits::default(),
             Arc::<Statistics>::default(),
         );
@@ -157,6 +219,7 @@ impl Running {
             server,
             address: SocketAddr::from(([127, 0, 31, 1], port)),
             seen: receiver,
+            legs,
         }
     }
 
@@ -426,4 +489,50 @@ fn a_stop_waits_for_the_calls_that_run_and_those_that_were_read() {
             .block_on(drained)
             .expect("no connection is left");
     }
+}
+
+#[test]
+fn calls_that_were_read_are_answered_while_a_leg_of_a_logon_waits() {
+    for multiplexing in [false, true] {
+        let server = Running::new();
+        let mut peer = server.client(multiplexing);
+        peer.send(&[
+            call(2, WAIT, b"a"),
+            call(3, WAIT, b"b"),
+            leg(4),
+            call(5, WAIT, b"c"),
+        ]);
+        let a = server.entered(b"a");
+        let early = multiplexing.then(|| server.entered(b"b"));
+        a.send(()).unwrap();
+        assert_eq!(peer.answer(), response(2, 0, b"a"));
+        server.expect_replied(b"a");
+        early
+            .unwrap_or_else(|| server.entered(b"b"))
+            .send(())
+            .unwrap();
+        assert_eq!(peer.answer(), response(3, 0, b"b"));
+        server.expect_replied(b"b");
+        // Behind a leg nothing is read.
+        server.expect_nothing();
+        server.legs.send(()).unwrap();
+        let answer = peer.pdu().expect("an answer to the leg");
+        let header = Header::decode(&answer).unwrap();
+        assert_eq!(header.ptype, PacketType::ALTER_CONTEXT_RESP);
+        server.entered(b"c").send(()).unwrap();
+        assert_eq!(peer.answer(), response(5, 0, b"c"));
+    }
+}
+
+#[test]
+fn a_stop_waits_for_calls_that_run_and_not_for_a_leg() {
+    let server = Running::new();
+    let mut peer = server.client(true);
+    peer.send(&[call(2, WAIT, b"a"), leg(3)]);
+    let a = server.entered(b"a");
+    server.stop.send(true).unwrap();
+    a.send(()).unwrap();
+    assert_eq!(peer.answer(), response(2, 0, b"a"));
+    assert_eq!(peer.pdu(), None);
+    server.legs.send(()).unwrap();
 }

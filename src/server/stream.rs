@@ -498,7 +498,8 @@ impl Connection {
         .await
     }
 
-    /// Takes a leg of an authentication; calls that run are answered meanwhile.
+    /// Takes a leg of an authentication; calls that were read before it are
+    /// answered meanwhile.
     async fn take_leg(
         &mut self,
         leg: Leg,
@@ -515,7 +516,16 @@ impl Connection {
             tokio::select! {
                 biased;
                 () = stopped.as_mut(), if is_idle => return Err(End::Stop),
-                done = self.running.next(), if !is_idle => self.finish(done),
+                done = self.running.next(), if !is_idle => {
+                    self.finish(done);
+                    self.waited = true;
+                    // Calls that were read before the leg are begun now.
+                    while self.answer() {
+                        self.flush().await?;
+                        yield_now().await;
+                        self.waited = true;
+                    }
+                }
                 outcome = taken.as_mut() => {
                     self.association.leg_taken(outcome);
                     return Ok(());
@@ -555,19 +565,16 @@ impl Connection {
         }
     }
 
-    /// Answers the association's events until there are none, a leg has to be
-    /// taken, or the turn is over; tells whether some may be left.
+    /// Answers the association's events until there are none or the turn is over;
+    /// tells whether some may be left, or a leg has to be taken.
     fn take_turn(&mut self) -> bool {
         while let Some(event) = self.association.poll_event() {
             self.event(event);
-            if self.leg.is_some() {
-                return true;
-            }
             if self.association.is_waiting() && self.turn_began.elapsed() > self.turn {
                 return true;
             }
         }
-        false
+        self.leg.is_some()
     }
 
     /// Tells the server what this connection holds, and gives its calls up
