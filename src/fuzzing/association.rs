@@ -752,4 +752,27 @@ mod tests {
         );
         association(&list);
     }
+
+    #[test]
+    fn with_multiplexing_a_list_holds_calls_and_answers_them_in_any_order() {
+        const HOLD: u8 = 3;
+        const ANSWER: [u8; 2] = [4, 4 + 12];
+        let request = some_requests(&mut Choices(&[0, 2, 0, 3, 40]), 2);
+        let played = |flags: u8| {
+            let bind = some_bind(PacketType::BIND, &mut Choices(&[flags]));
+            let mut list = association_list([&bind[..], &request], 0, true);
+            // Behind a bind nothing is read before it is answered.
+            list.extend([DELIVER, 0, 0, HOLD, DELIVER, 0, 0, HOLD, HOLD]);
+            let held = list.clone();
+            list.extend([ANSWER[1], ANSWER[0]]);
+            association(&list);
+            let mut choices = Choices(&held);
+            let mut driver = Driver::new(Arc::new(some_settings(&mut choices)));
+            while !choices.is_empty() {
+                driver.operate(&mut choices);
+            }
+            driver.held.len()
+        };
+        assert_eq!([0, PfcFlags::CONC_MPX.0].map(played), [1, 2]);
+    }
 }
