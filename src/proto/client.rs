@@ -237,8 +237,9 @@ pub struct ClientAssociation {
     authentication: Option<Authentication>,
     /// The answer that is not complete, and its byte order.
     answer: Option<(ByteOrder, BytesMut)>,
-    /// Calls given up whose answers may still come; none the server can add to.
-    orphans: Vec<u32>,
+    /// Calls given up whose answers may still come, the last `MAX_ORPHANS` of
+    /// them: many servers answer none.
+    orphans: VecDeque<u32>,
     /// What happened and was not asked for yet.
     events: VecDeque<ClientEvent>,
     /// Why nothing more is taken or sent.
@@ -265,7 +266,7 @@ impl ClientAssociation {
             contexts: Vec::new(),
             authentication: None,
             answer: None,
-            orphans: Vec::new(),
+            orphans: VecDeque::new(),
             events: VecDeque::new(),
             ended: None,
             transmit: Transmit::default(),
@@ -343,7 +344,10 @@ impl ClientAssociation {
     pub fn orphan(&mut self) {
         if self.waiting == Waiting::Response {
             self.put(PacketType::ORPHANED, PfcFlags::WHOLE, Body::Orphaned);
-            self.orphans.push(self.call_id);
+            self.orphans.push_back(self.call_id);
+            if self.orphans.len() > MAX_ORPHANS {
+                self.orphans.pop_front();
+            }
             self.answered();
         }
     }
@@ -421,6 +425,10 @@ impl Asked {
     }
 }
 
+/// Calls given up whose answers are known when they come, at most; an answer to
+/// one before them ends the association.
+const MAX_ORPHANS: usize = 1024;
+
 /// Octets of a request before its object UUID or stub.
 const REQUEST_HEAD: usize = 24;
 
@@ -461,7 +469,7 @@ impl ClientAssociation {
     fn stop(&mut self, error: ProtocolError) {
         if self.ended.is_none() {
             self.answered();
-            self.orphans = Vec::new();
+            self.orphans = VecDeque::new();
             self.transmit = Transmit::default();
             self.ended = Some(error);
         }

@@ -99,7 +99,7 @@ impl ClientAssociation {
         };
         let place = self.orphans.iter().position(|id| *id == header.call_id);
         if let Some(place) = place.filter(|_| last) {
-            self.orphans.swap_remove(place);
+            self.orphans.remove(place);
         }
         place.is_some()
     }
@@ -594,6 +594,20 @@ mod tests {
         // What was answered to its end is answered no second time.
         receive(&mut client, &response(2, 3, b"again"));
         assert_ended(&mut client, unexpected(PacketType::RESPONSE));
+    }
+
+    #[test]
+    fn calls_given_up_are_known_to_a_limit() {
+        let mut client = calling();
+        for _ in 0..5000 {
+            client.orphan();
+            client.call(Instant::now(), 0, 1, None, b"");
+        }
+        assert_eq!(client.orphans.len(), 1024);
+        // The last of them is 5001, and 5002 is under way.
+        receive(&mut client, &response(5001, 3, b"late"));
+        receive(&mut client, &response(5002, 3, b"own"));
+        assert_eq!(stub(&mut client), "own");
     }
 
     #[test]
