@@ -179,6 +179,12 @@ impl Log {
             .contains(wanted)
     }
 
+    /// Waits for the `times`th `wanted`; false when the pipe ended or the deadline passed without it.
+    pub fn wait_for_times(&self, wanted: &str, times: usize) -> bool {
+        let are_there = |written: &Written| written.text.matches(wanted).count() >= times;
+        are_there(&self.wait_until(|written| written.ended || are_there(written)))
+    }
+
     /// Waits for the end of the pipe; false when the deadline passed first.
     pub fn wait_for_end(&self) -> bool {
         self.wait_until(|written| written.ended).ended
