@@ -258,18 +258,18 @@ fn tshark_finds_the_faults_that_the_judge_looks_for() {
         return;
     };
     let good = recording.finish();
-    let sent = recording::judge(&good).expect("a sound capture");
+    let sent = recording::judge(&good, 135).expect("a sound capture");
     assert!(sent.maps > 0, "answers to ept_map: {sent:?}");
     let answer = find_map_answer(&good);
     // Behind the header's 24 octets: handle 20, num_towers, max_count, offset, actual count, referent.
     let alias = altered(&good, answer + 24 + 20 + 16, &1u32.to_le_bytes());
     assert!(
-        recording::judge(&alias).is_err_and(|fault| fault.contains("Long frame")),
+        recording::judge(&alias, 135).is_err_and(|fault| fault.contains("Long frame")),
         "a referent of the request is an alias"
     );
     let many = altered(&good, answer + 24 + 20 + 12, &200u32.to_le_bytes());
     assert!(
-        recording::judge(&many).is_err_and(|fault| fault.contains("Malformed")),
+        recording::judge(&many, 135).is_err_and(|fault| fault.contains("Malformed")),
         "more towers than octets"
     );
 }

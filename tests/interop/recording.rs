@@ -186,36 +186,38 @@ fn chunks(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// Lets tshark dissect a capture: what the mapper sent, or the first fault in it.
+/// Lets tshark dissect a capture: what the server on `port` sent, or the first fault in it.
 ///
 /// What clients send is not judged: nmap's octets are no RPC.
-pub fn judge(octets: &[u8]) -> Result<Sent, String> {
+pub fn judge(octets: &[u8], port: u16) -> Result<Sent, String> {
     let folder = TempDir::new().expect("a folder for the capture");
     let file = folder.path().join("session.pcapng");
     std::fs::write(&file, octets).expect("the capture is written");
-    let mut arguments = vec![
-        "-Y",
-        "tcp.srcport == 135 && (dcerpc || _ws.malformed || _ws.expert)",
-    ];
+    let sent = format!("tcp.srcport == {port} && (dcerpc || _ws.malformed || _ws.expert)");
+    let mut arguments = vec!["-Y", &sent];
     arguments.extend(["-T", "fields", "-E", "aggregator=|"]);
     arguments.extend(FIELDS.iter().flat_map(|field| ["-e", field]));
-    let mut sent = Sent::default();
-    for line in tshark(&file, &arguments).lines() {
+    let mut all = Sent::default();
+    for line in tshark(&file, port, &arguments).lines() {
         let fields: Vec<&str> = line.splitn(FIELDS.len(), '\t').collect();
         let fields: [&str; FIELDS.len()] =
             fields.try_into().expect("the fields that were asked for");
         let faults = faults(fields);
         if !faults.is_empty() {
             let filter = format!("frame.number == {}", fields[0]);
-            let dissection = tshark(&file, &["-V", "-x", "-O", "dcerpc,epm,mgmt", "-Y", &filter]);
+            let dissection = tshark(
+                &file,
+                port,
+                &["-V", "-x", "-O", "dcerpc,epm,mgmt", "-Y", &filter],
+            );
             return Err(format!(
                 "tshark finds fault with frame {}: {faults:?}\n{dissection}",
                 fields[0]
             ));
         }
-        sent.add(fields);
+        all.add(fields);
     }
-    Ok(sent)
+    Ok(all)
 }
 
 /// What tshark finds wrong with a frame.
@@ -253,11 +255,12 @@ impl Sent {
     }
 }
 
-/// What tshark says of a capture. Whatever port 135 sends counts as DCE/RPC, so that what does not look like it is seen.
-fn tshark(file: &Path, arguments: &[&str]) -> String {
+/// What tshark says of a capture. Whatever the port sends counts as DCE/RPC, so that what does not look like it is seen.
+fn tshark(file: &Path, port: u16, arguments: &[&str]) -> String {
     let program = programs::find("tshark").expect("found before the recording");
     let file = file.to_str().expect("a path in UTF-8");
-    let all: Vec<&str> = ["-r", file, "-d", "tcp.port==135,dcerpc"]
+    let port = format!("tcp.port=={port},dcerpc");
+    let all: Vec<&str> = ["-r", file, "-d", &port]
         .iter()
         .chain(arguments)
         .copied()

@@ -133,8 +133,8 @@ impl Session {
     pub fn finish(mut self) -> Option<Sent> {
         self.daemon.assert_alive("all clients");
         let sent = self.recording.map(|recording| {
-            let sent =
-                recording::judge(&recording.finish()).unwrap_or_else(|fault| panic!("{fault}"));
+            let sent = recording::judge(&recording.finish(), 135)
+                .unwrap_or_else(|fault| panic!("{fault}"));
             assert!(
                 sent.frames > 0,
                 "nothing of the session is in the recording"
