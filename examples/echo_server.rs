@@ -79,7 +79,7 @@ async fn tell(mut registration: watch::Receiver<State>) {
 }
 
 /// The interface: what each operation does.
-fn interface() -> Interface {
+pub fn interface() -> Interface {
     Interface::new(RPCECHO)
         .typed(opnum::ADD_ONE, |_, AddOne { number }| {
             let number = number.wrapping_add(1);

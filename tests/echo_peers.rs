@@ -10,6 +10,11 @@
 mod daemon;
 #[path = "support/echo.rs"]
 mod echo;
+#[allow(dead_code)] // its `main`
+#[path = "../examples/echo_server.rs"]
+mod example;
+#[path = "echo_peers/logons.rs"]
+mod logons;
 #[path = "interop/programs.rs"]
 mod programs;
 #[path = "interop/recording.rs"]
@@ -19,6 +24,7 @@ use echo::{Mapper, Server};
 use programs::{Finished, run};
 use recording::Recording;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 /// How clients are told to write their stubs, and what of a recording shows that they do.
 struct Way {
@@ -107,21 +113,26 @@ fn torture(test: u8, way: &Way) {
         return;
     };
     let session = Session::start(test);
-    let binding = session.binding(way);
-    let arguments = ["-s", "/dev/null", &binding, "-U%", "rpc.echo"];
-    let finished = run(&program, &arguments, "");
-    finished.assert_success();
+    passes(&program, &session.binding(way), "-U%");
+    session.judge(way);
+}
+
+/// Runs it over a binding as a user; all of it must pass.
+#[track_caller]
+fn passes(smbtorture: &Path, binding: &str, user: &str) {
+    let arguments = ["-s", "/dev/null", binding, user, "rpc.echo"];
+    let finished = run(smbtorture, &arguments, "");
+    let (status, said) = (finished.status, said(&finished));
+    assert!(status.success(), "{binding}: {status}\n{said}");
     for test in TESTS {
         let line = format!("success: echo.{test}\n");
         assert!(
             finished.stdout.contains(&line),
-            "{test}: {}",
-            said(&finished)
+            "{test} over {binding}: {said}"
         );
     }
     let told = finished.stdout.matches("\ntest: echo.").count();
-    assert_eq!(told, TESTS.len(), "{}", said(&finished));
-    session.judge(way);
+    assert_eq!(told, TESTS.len(), "{said}");
 }
 
 /// What a program said, without the dumps of all that it sent.
