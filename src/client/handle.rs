@@ -166,7 +166,7 @@ impl Handle {
 
     /// Calls an operation with its parameters, and reads those that it gives.
     ///
-    /// Parameters that borrow from the answer are read by [`Reply::parameters`].
+    /// Those that borrow from the answer are for [`ask`](Self::ask).
     ///
     /// # Errors
     /// As [`call`](Self::call), and `Decode`.
@@ -176,6 +176,19 @@ impl Handle {
         parameters: &impl Parameters<'p>,
     ) -> Result<Out, CallError> {
         self.once().invoke(opnum, parameters).await
+    }
+
+    /// Calls an operation with its parameters. Those that it gives are read by
+    /// [`Reply::parameters`], and may borrow from the reply.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn ask<'p>(
+        &mut self,
+        opnum: u16,
+        parameters: &impl Parameters<'p>,
+    ) -> Result<Reply, CallError> {
+        self.once().ask(opnum, parameters).await
     }
 
     /// The next call with another timeout than the handle's.
@@ -272,8 +285,20 @@ impl Once<'_> {
         opnum: u16,
         parameters: &impl Parameters<'p>,
     ) -> Result<Out, CallError> {
+        Ok(self.ask(opnum, parameters).await?.parameters()?)
+    }
+
+    /// As [`Handle::ask`].
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn ask<'p>(
+        self,
+        opnum: u16,
+        parameters: &impl Parameters<'p>,
+    ) -> Result<Reply, CallError> {
         let stub = |order, syntax| parameters.encode(order, syntax);
-        Ok(self.run(opnum, stub).await?.parameters()?)
+        self.run(opnum, stub).await
     }
 
     /// Makes the call, on another connection if the one that is there is dead.
