@@ -7,7 +7,10 @@
 //! instead of the mapper's is left out, above all loopback addresses.
 
 use super::ept::LookupQuery;
-use super::{CallError, ClientError, Encoding, Failure, LeftOut, Mapper, Peer, Settings, Unusable};
+use super::{
+    CallError, ClientError, EPMAP_PORT, Encoding, Failure, LeftOut, Mapper, Peer, Settings,
+    Unusable,
+};
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
 use crate::wire::tower::{ProtocolSequence, Tower};
@@ -36,7 +39,7 @@ pub const SPOKEN: [ProtocolSequence; 2] = [ProtocolSequence::NcacnIpTcp, Protoco
 
 /// Finds servers through mappers. A clone shares what is remembered.
 ///
-/// The mapper of a host is asked at its TCP port 135, that of `ncalrpc` bindings
+/// The mapper of a host is asked at its TCP port, 135 by default, that of `ncalrpc` bindings
 /// at its local socket.
 #[derive(Clone, Debug)]
 pub struct Resolver {
@@ -48,6 +51,8 @@ pub struct Resolver {
     settings: Settings,
     /// Where this host's own mapper is.
     local: Binding,
+    /// The TCP port of all mappers.
+    port: u16,
 }
 
 impl Default for Resolver {
@@ -58,6 +63,7 @@ impl Default for Resolver {
             kept: KEPT,
             settings: Encoding::Any.into(),
             local: Binding::new(ProtocolSequence::Ncalrpc),
+            port: EPMAP_PORT,
         }
     }
 }
@@ -77,6 +83,12 @@ impl Resolver {
     /// it names without a folder are in the folder of that one.
     pub fn local_mapper(self, local: Binding) -> Self {
         Resolver { local, ..self }
+    }
+
+    /// The same, with mappers at another TCP port: one that was started without
+    /// the right to 135, for example.
+    pub fn mapper_port(self, port: u16) -> Self {
+        Resolver { port, ..self }
     }
 
     /// The bindings where servers of an interface are, in the order to try them;
@@ -116,6 +128,7 @@ impl Resolver {
             ProtocolSequence::Ncalrpc => self.local.clone(),
             _ => Binding {
                 address: binding.address.clone(),
+                endpoint: self.port.to_string(),
                 ..Binding::new(ProtocolSequence::NcacnIpTcp)
             },
         };
@@ -423,12 +436,15 @@ mod tests {
     #[test]
     fn the_mapper_of_a_host_is_at_port_135_and_that_of_ncalrpc_at_its_socket() {
         for (binding, mapper) in [
-            ("ncacn_ip_tcp:192.0.2.7", "ncacn_ip_tcp:192.0.2.7"),
-            ("ncacn_np:host", "ncacn_ip_tcp:host"),
+            ("ncacn_ip_tcp:192.0.2.7", "ncacn_ip_tcp:192.0.2.7[135]"),
+            ("ncacn_np:host", "ncacn_ip_tcp:host[135]"),
             ("ncalrpc:", "ncalrpc:"),
         ] {
             assert_eq!(query(binding, &[]).mapper.to_string(), mapper);
         }
+        let elsewhere = Resolver::default().mapper_port(1135);
+        let query = elsewhere.query(&binding("ncacn_ip_tcp:192.0.2.7"), SyntaxId::MGMT, &[]);
+        assert_eq!(query.mapper.to_string(), "ncacn_ip_tcp:192.0.2.7[1135]");
     }
 
     #[test]
