@@ -322,7 +322,8 @@ macro_rules! ndr_union {
 
 /// Declares an enumeration whose other values are refused: of `Enum16` where
 /// IDL has a plain `enum`, of `u32` where it has `[v1_enum]`, of `u8` or `u16`
-/// where it says so.
+/// where it says so. Where peers send values without a name, take the number
+/// itself instead.
 ///
 /// ```
 /// use epmapper::wire::stub::Enum16;
