@@ -3,6 +3,8 @@
 //! tests/raw_protocol/suite.py runs every test of it, and tests/raw_protocol/expected.tsv lists every test by name, with
 //! what it needs and how it ends. Nothing is left out by a pattern: a test that ends in another way than listed fails
 //! this one, and so does one that is in the list only or in the suite only.
+//!
+//! What the suite wants to find through the mapper is a server of the test's own, on `epmapper::host`.
 
 #![cfg(feature = "daemon")]
 
@@ -10,6 +12,8 @@
 mod accounts;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "raw_protocol/netlogon.rs"]
+mod netlogon;
 #[path = "interop/programs.rs"]
 mod programs;
 
@@ -23,6 +27,7 @@ use tempfile::TempDir;
 
 use accounts::Accounts;
 use daemon::Daemon;
+use netlogon::Netlogon;
 use programs::Finished;
 
 /// The list, one test a line: name, need, outcome.
@@ -38,12 +43,16 @@ const NEEDS: [(&str, usize); 8] = [
     ("service", 16),
     ("smb", 12),
 ];
-/// What an endpoint mapper with NTLM, and SPNEGO around it, has to meet.
-const REQUIRED: [&str; 5] = ["anon", "trailer", "firstleg", "ntlmssp", "spnego"];
+/// What an endpoint mapper with NTLM, and SPNEGO around it, has to meet, and a server that is found through it.
+const REQUIRED: [&str; 6] = [
+    "anon", "trailer", "firstleg", "ntlmssp", "spnego", "service",
+];
 /// What is required and cannot be met without Kerberos; the list's head says why.
 const EXCEPTIONS: [&str; 1] = ["test_spnego_multiple_auth_hdr_signing"];
 const PASS: &str = "pass";
 
+/// Where the mapper has port 135, and the stand-in some other.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 60, 1);
 /// Whom the suite logs on as.
 const ACCOUNT: [&str; 2] = ["tester", "Suite-Secret7"];
 /// Security contexts of a connection: the suite wants to know the limit.
@@ -59,9 +68,13 @@ fn every_test_of_the_suite_ends_as_listed() {
         "[limits]\nsecurity_contexts = {CONTEXTS}\n{}anonymous = true\n",
         accounts.config()
     );
-    let mut daemon = Daemon::start(Ipv4Addr::new(127, 0, 60, 1), &config);
+    let folder = TempDir::new().expect("a folder for the local socket");
+    let socket = format!("ncalrpc:[{}/mapper]", folder.path().display());
+    let mut daemon = Daemon::start_also_on(ADDRESS, std::slice::from_ref(&socket), &config);
+    let netlogon = Netlogon::start(ADDRESS, socket.parse().expect("a binding"));
     let run = Run::of(&run_suite(&python, daemon.address()));
     daemon.assert_alive("the suite");
+    netlogon.stop();
     let list = listed();
     let differences = run.differences(&list);
     assert!(
@@ -258,7 +271,7 @@ fn closing_line(list: &[Listed], run: &Run) -> String {
         format!("{need} {} of {count}", list.iter().filter(passes).count())
     });
     format!(
-        "raw_protocol: {} tests of samba {} ended as listed; passed are {}",
+        "raw_protocol: {} tests of samba {} ended as listed; passed are {} (those of krb5 in the stage kerberos)",
         run.tests.len(),
         run.version,
         counts.join(", ")
