@@ -147,7 +147,9 @@ pub fn reject(header: &Header, reason: RejectReason) -> Vec<u8> {
 /// how many.
 pub fn respond(about: About, stub: &[u8], max_frag: u16, out: &mut Vec<u8>) -> u32 {
     let mut count = 0;
-    for piece in fragment::split(stub, max_frag, RESPONSE_HEAD) {
+    let pieces = fragment::split(stub, max_frag, RESPONSE_HEAD);
+    out.reserve(stub.len() + pieces.len() * RESPONSE_HEAD);
+    for piece in pieces {
         response(about, &piece).encode(out);
         count += 1;
     }

@@ -102,7 +102,7 @@ pub struct Piece<'a> {
 ///
 /// An empty stub is one empty fragment. `max_frag` is at least 1432 and a head
 /// with its verifier below that, so that every fragment carries something.
-pub fn split(stub: &[u8], max_frag: u16, head: usize) -> impl Iterator<Item = Piece<'_>> {
+pub fn split(stub: &[u8], max_frag: u16, head: usize) -> impl ExactSizeIterator<Item = Piece<'_>> {
     let most = usize::from(max_frag.max(MUST_RECV_FRAG));
     let room = (most.saturating_sub(head) & !15).max(16);
     let count = stub.len().div_ceil(room).max(1);

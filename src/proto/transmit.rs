@@ -10,7 +10,7 @@ pub(super) struct Transmit {
 }
 
 /// Capacity that an idle connection keeps.
-const KEPT: usize = 1024;
+const KEPT: usize = 4096;
 
 impl Transmit {
     /// What is still to be sent, if anything.
