@@ -37,6 +37,9 @@ const MAX_FRAG: u16 = 5840;
 /// Octets asked for with one read, and kept for an idle connection.
 const READ_SIZE: usize = 4096;
 
+/// Octets asked for with one read where the read before filled its room.
+const LONG_READ: usize = 16 << 10;
+
 /// Octets that a connection may hold whatever others do: no ept or mgmt call
 /// of a real client needs more.
 const FREE_OCTETS: usize = 16 << 10;
@@ -164,6 +167,7 @@ fn accept(
         admission,
         input: BytesMut::new(),
         has_grown: false,
+        is_long: false,
         held: 0,
         now,
         turn_began: now,
@@ -276,16 +280,16 @@ fn share(turn: Duration, connections: usize) -> Duration {
     (turn / connections).max(SHORTEST_TURN)
 }
 
-/// Makes room for `READ_SIZE` octets more.
+/// Makes room for so many octets more.
 ///
 /// A buffer that has nothing left to be taken is used again from its beginning;
 /// one that has grown for a long PDU is given back.
-fn make_room(input: &mut BytesMut, has_grown: &mut bool) {
+fn make_room(input: &mut BytesMut, has_grown: &mut bool, room: usize) {
     *has_grown |= input.capacity() > 2 * READ_SIZE || input.len() > READ_SIZE;
     if !input.is_empty() {
-        input.reserve(READ_SIZE);
-    } else if std::mem::take(has_grown) || !input.try_reclaim(READ_SIZE) {
-        *input = BytesMut::with_capacity(READ_SIZE);
+        input.reserve(room);
+    } else if std::mem::take(has_grown) || !input.try_reclaim(room) {
+        *input = BytesMut::with_capacity(room);
     }
 }
 
@@ -318,6 +322,8 @@ struct Connection {
     input: BytesMut,
     /// Whether they were more than `READ_SIZE` once.
     has_grown: bool,
+    /// Whether the last read filled its room, so that there may be more.
+    is_long: bool,
     /// Octets that the server counts as held by this connection.
     held: usize,
     /// When octets were last taken in.
@@ -468,16 +474,23 @@ impl Connection {
         // that run may leave no room for others.
         let reads = stopped.is_some() && self.association.has_room();
         if reads {
-            make_room(&mut self.input, &mut self.has_grown);
+            let room = match self.is_long {
+                true => LONG_READ,
+                false => READ_SIZE,
+            };
+            make_room(&mut self.input, &mut self.has_grown, room);
         }
+        let room = self.input.capacity() - self.input.len();
         let mut read = pin!(self.stream.read_buf(&mut self.input));
         let mut just_called = *armed;
         let (waited, running) = (&mut self.waited, &mut self.running);
+        let is_long = &mut self.is_long;
         poll_fn(|cx| {
             if let Poll::Ready(done) = running.poll(cx) {
                 return Poll::Ready(Woken::Done(done));
             }
             if reads && let Poll::Ready(read) = read.as_mut().poll(cx) {
+                *is_long = read.as_ref().is_ok_and(|len| *len == room);
                 return Poll::Ready(Woken::Read(read));
             }
             *waited = true;
@@ -825,26 +838,26 @@ mod tests {
     fn a_buffer_that_grew_for_a_long_pdu_is_given_back() {
         let (mut input, mut has_grown) = (BytesMut::new(), false);
         for _ in 0..16 {
-            make_room(&mut input, &mut has_grown);
+            make_room(&mut input, &mut has_grown, READ_SIZE);
             input.extend_from_slice(&[0; READ_SIZE]);
         }
         assert!(input.capacity() >= 16 * READ_SIZE);
         drop(input.split_to(16 * READ_SIZE).freeze());
-        make_room(&mut input, &mut has_grown);
+        make_room(&mut input, &mut has_grown, READ_SIZE);
         assert_eq!(input.capacity(), READ_SIZE);
     }
 
     #[test]
     fn a_buffer_is_used_again_and_does_not_grow_with_small_pdus() {
         let (mut input, mut has_grown) = (BytesMut::new(), false);
-        make_room(&mut input, &mut has_grown);
+        make_room(&mut input, &mut has_grown, READ_SIZE);
         let begin = input.as_ptr();
         for _ in 0..1000 {
-            make_room(&mut input, &mut has_grown);
+            make_room(&mut input, &mut has_grown, READ_SIZE);
             input.extend_from_slice(&[0; 156]);
             drop(input.split_to(156).freeze());
         }
-        make_room(&mut input, &mut has_grown);
+        make_room(&mut input, &mut has_grown, READ_SIZE);
         assert_eq!((input.as_ptr(), input.capacity()), (begin, READ_SIZE));
     }
 
