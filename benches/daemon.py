@@ -66,10 +66,12 @@ bindings = ["ncacn_ip_tcp:[{port}]"]
 
 
 class Running:
-    """A daemon that listens; the process, its port, and after its end its log."""
+    """A server that listens; the process, its port, and after its end what it wrote."""
 
-    def __init__(self, command):
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    def __init__(self, command, environment=None):
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
         timer = threading.Timer(PATIENCE, self.process.kill)
         timer.start()
         self.lines = []
@@ -78,17 +80,17 @@ class Running:
         finally:
             timer.cancel()
         # Whatever it logs must not fill the pipe.
-        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout))
         self.reader.start()
 
     def find_port(self):
-        for line in self.process.stderr:
+        for line in self.process.stdout:
             if found := LISTENING.search(line):
                 return int(found[1])
-        sys.exit("epmapperd does not listen")
+        sys.exit("the server does not listen")
 
     def stop(self):
-        """Ends the daemon; what it logged since it listened."""
+        """Ends the server; what it wrote since it listened."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(PATIENCE)
         self.reader.join(PATIENCE)
