@@ -6,7 +6,7 @@ use super::management::Management;
 use super::managers::Managers;
 use super::server::Server;
 use super::towers::{self, Offer};
-use crate::client::{Registrar, RegistrarSettings};
+use crate::client::{Registrar, RegistrarSettings, local_mapper};
 use crate::proto::SecurityProvider;
 use crate::server::{self, Limits, Statistics};
 use crate::service;
@@ -14,6 +14,8 @@ use crate::transport::{ListenError, Listener, unix};
 use crate::wire::SyntaxId;
 use crate::wire::binding::{Binding, BindingError};
 use crate::wire::ept::MAX_ANNOTATION;
+use crate::wire::tower::ProtocolSequence;
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,12 +105,58 @@ pub struct Builder {
     limits: Limits,
     /// Where the traffic is counted.
     statistics: Arc<Statistics>,
-    /// The mapper that is told; `None` for none.
-    mapper: Option<RegistrarSettings>,
+    /// The mapper that is told.
+    mapper: Told,
     /// What it is told of the server.
     annotation: String,
     /// How long calls may go on at the end.
     grace: Duration,
+}
+
+/// Who is told of a server.
+enum Told {
+    /// The mapper of this host.
+    Own,
+    /// Whom the settings say.
+    Given(RegistrarSettings),
+    /// Nobody.
+    None,
+}
+
+impl Told {
+    /// How a server of these listeners registers, if it does.
+    fn settings(self, listeners: &[Listener]) -> Option<RegistrarSettings> {
+        match self {
+            Told::Own => Some(RegistrarSettings {
+                mappers: own_mappers(listeners),
+                ..RegistrarSettings::default()
+            }),
+            Told::Given(settings) => Some(settings),
+            Told::None => None,
+        }
+    }
+}
+
+/// Where the mapper of this host is: at its local socket, or else by TCP at the
+/// addresses that the server itself listens on, where a client asks for it; at
+/// the loopback, where that is any address or none.
+fn own_mappers(listeners: &[Listener]) -> Vec<Binding> {
+    let mut mappers = vec![local_mapper()];
+    let addresses = listeners.iter().filter_map(|listener| match listener {
+        Listener::Tcp(listener) => Some(listener.address().ip()),
+        Listener::Unix(_) => None,
+    });
+    let own = addresses.filter(|address| !address.is_unspecified());
+    for address in own.chain([Ipv4Addr::LOCALHOST.into()]) {
+        let mapper = Binding {
+            address: address.to_string(),
+            ..Binding::new(ProtocolSequence::NcacnIpTcp)
+        };
+        if !mappers.contains(&mapper) {
+            mappers.push(mapper);
+        }
+    }
+    mappers
 }
 
 impl Default for Builder {
@@ -123,7 +171,7 @@ impl Default for Builder {
             providers: Vec::new(),
             limits: Limits::default(),
             statistics: Arc::default(),
-            mapper: Some(RegistrarSettings::default()),
+            mapper: Told::Own,
             annotation: String::new(),
             grace: GRACE,
         }
@@ -214,15 +262,17 @@ impl Builder {
         self
     }
 
-    /// Registers in this way; where nothing is said, at the mapper of this host.
+    /// Registers in this way; where nothing is said, at the mapper of this host:
+    /// at its local socket, or else by TCP at port 135 of the addresses that are
+    /// listened on, and of the loopback.
     pub fn mapper(mut self, settings: RegistrarSettings) -> Builder {
-        self.mapper = Some(settings);
+        self.mapper = Told::Given(settings);
         self
     }
 
     /// Registers nowhere: clients have to know the endpoint.
     pub fn unregistered(mut self) -> Builder {
-        self.mapper = None;
+        self.mapper = Told::None;
         self
     }
 
@@ -256,7 +306,8 @@ impl Builder {
         }
         let offers = self.gather()?;
         let listeners = self.open()?;
-        let entries = match &self.mapper {
+        let settings = self.mapper.settings(&listeners);
+        let entries = match &settings {
             Some(_) => towers::entries(&offers, &listeners, &self.annotation)?,
             None => Vec::new(),
         };
@@ -268,7 +319,7 @@ impl Builder {
             self.limits,
             self.statistics,
         );
-        let settings = self.mapper.filter(|_| !entries.is_empty());
+        let settings = settings.filter(|_| !entries.is_empty());
         let registrar = settings.map(|settings| Registrar::start(entries, settings));
         Ok(Server::start(server, listeners, registrar, self.grace))
     }
@@ -392,6 +443,25 @@ mod tests {
         let taken = refused(builder().listen(one.clone())).await;
         assert!(taken.to_string().contains("in use"), "{taken}");
         assert_eq!(server.stop().await, 0);
+    }
+
+    #[test]
+    fn the_own_mapper_is_at_its_socket_or_at_the_addresses_listened_on() {
+        let listen = |text: &str| {
+            let binding = text.parse().unwrap();
+            Listener::bind(&binding, unix::Access::default()).unwrap()
+        };
+        let mappers = |listeners: &[Listener]| {
+            let mappers = own_mappers(listeners);
+            mappers.iter().map(Binding::to_string).collect::<Vec<_>>()
+        };
+        let [local, loopback] = ["ncalrpc:[/run/epmapper/EPMAPPER]", "ncacn_ip_tcp:127.0.0.1"];
+        assert_eq!(mappers(&[]), [local, loopback]);
+        let any = listen("ncacn_ip_tcp:0.0.0.0[0]");
+        assert_eq!(mappers(&[any]), [local, loopback]);
+        let two = [(); 2].map(|()| listen("ncacn_ip_tcp:127.0.32.4[0]"));
+        let own = "ncacn_ip_tcp:127.0.32.4";
+        assert_eq!(mappers(&two), [local, own, loopback]);
     }
 
     #[test]
