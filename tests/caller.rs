@@ -419,7 +419,7 @@ async fn where_there_is_no_mapper_that_is_told() {
     );
     let told = failed.to_string();
     assert!(
-        told.starts_with("no endpoint mapper at ncacn_ip_tcp:127.0.29.10: "),
+        told.starts_with("no endpoint mapper at ncacn_ip_tcp:127.0.29.10[135]: "),
         "{told}"
     );
     // Something is there that is no mapper.
