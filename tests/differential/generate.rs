@@ -9,6 +9,7 @@ use crate::pdus::{
 use crate::random::Random;
 use epmapper::wire::pdu::{PacketType, bind_time_syntax};
 use epmapper::wire::{ByteOrder, SyntaxId};
+use std::collections::BTreeSet;
 use uuid::{Uuid, uuid};
 
 /// An interface that no mapper serves.
@@ -35,19 +36,36 @@ pub fn conversation(seed: u64, number: u64) -> Conversation {
     let is_pipelined = maker.connection == 0 && maker.random.once_in(8);
     let mut steps: Vec<Step> = maker.drafts.into_iter().map(Made::step).collect();
     if is_pipelined {
-        // What a cancel or orphaned does hangs on whether its call is answered.
-        let hangs_on_time = [PacketType::CO_CANCEL, PacketType::ORPHANED];
-        let ptype = |step: &Step| step.octets.get(2).copied().map(PacketType);
-        steps.retain(|step| {
-            let is_told = ptype(step).is_some_and(|ptype| hangs_on_time.contains(&ptype));
-            step.fills.is_empty() && !is_told
-        });
+        steps.retain(|step| step.fills.is_empty());
     }
+    leave_out_what_hangs_on_time(&mut steps, is_pipelined);
     Conversation {
         name: format!("{number} of seed {seed}"),
         steps,
         is_pipelined,
     }
+}
+
+/// Leaves out cancels and orphaned where what they do hangs on whether their
+/// call is answered yet: nobody waits for the answer of a call whose last
+/// fragment is another than its first, nor between PDUs written at once.
+fn leave_out_what_hangs_on_time(steps: &mut Vec<Step>, is_pipelined: bool) {
+    let mut running: BTreeSet<usize> = BTreeSet::new();
+    steps.retain(|step| {
+        let [_, _, ptype, flags, ..] = step.octets[..] else {
+            return true;
+        };
+        match PacketType(ptype) {
+            PacketType::CO_CANCEL | PacketType::ORPHANED => {
+                return !is_pipelined && !running.contains(&step.connection);
+            }
+            PacketType::REQUEST if flags & WHOLE == LAST => {
+                running.insert(step.connection);
+            }
+            _ => {}
+        }
+        true
+    });
 }
 
 /// A step that can still be changed.
