@@ -1,6 +1,7 @@
 //! A client that names objects, joins association groups and cancels.
 
 use epmapper::proto::{ClientAssociation, ClientEvent, ClientSettings};
+use epmapper::wire::pdu::{Body, Header, PacketType, Pdu, PfcFlags, Request};
 use epmapper::wire::stub::Parameters;
 use epmapper::wire::{ByteOrder, FaultStatus, SyntaxId, TransferSyntax};
 use std::time::Instant;
@@ -64,6 +65,26 @@ impl Raw {
             } => Err((status, did_not_execute)),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Sends a call that wants no answer.
+    pub async fn tell(&mut self, opnum: u16, asked: &impl for<'a> Parameters<'a>) {
+        /// An id that no other call of these tests gets to.
+        const CALL_ID: u32 = 1000;
+        let flags = PfcFlags::WHOLE | PfcFlags::MAYBE;
+        let order = ByteOrder::Little;
+        let header = Header::new(PacketType::REQUEST, flags, order.into(), CALL_ID);
+        let stub = asked.encode(order, TransferSyntax::Ndr);
+        let request = Request {
+            alloc_hint: stub.len() as u32,
+            context_id: 0,
+            opnum,
+            object: None,
+            stub: &stub,
+        };
+        let mut octets = Vec::new();
+        Pdu::new(header, Body::Request(request)).encode(&mut octets);
+        self.stream.write_all(&octets).await.unwrap();
     }
 
     /// Makes ready to send a call.

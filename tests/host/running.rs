@@ -12,6 +12,8 @@ use tokio::task::spawn_blocking;
 const WAIT: u16 = 4;
 const PANIC: u16 = 5;
 const PANIC_LATER: u16 = 6;
+/// One that notes whether an answer is wanted.
+const NOTE: u16 = 7;
 
 /// Waits for a cancel.
 async fn cancelled(call: Call) -> Result<Nothing, Fault> {
@@ -39,6 +41,22 @@ async fn a_cancel_reaches_the_operation() {
         panic!("a fault");
     };
     assert_eq!(status, FaultStatus::CANCEL);
+}
+
+#[tokio::test]
+async fn an_operation_knows_that_its_answer_is_not_wanted() {
+    let (told, was_told) = channel();
+    let interface = counter(1).typed(NOTE, move |call, _: Nothing| {
+        told.send(call.maybe).unwrap();
+        Ok(Nothing {})
+    });
+    let server = builder("127.0.32.25").interface(interface);
+    let server = server.start().await.unwrap();
+    let mut raw = Raw::connect(&port(&server), COUNTER).await;
+    raw.tell(NOTE, &Nothing {}).await;
+    // What comes next on the connection answers this one.
+    let _: Nothing = raw.ask(NOTE, None, &Nothing {}).await.unwrap();
+    assert_eq!(Vec::from_iter(was_told.try_iter()), [true, false]);
 }
 
 #[tokio::test]
