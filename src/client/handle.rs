@@ -57,8 +57,8 @@ use tokio::time::Instant;
 pub struct Options {
     /// Asks mappers; handles with clones of one share what it remembers.
     pub resolver: Resolver,
-    /// How calls are written, and who asks. The mapper is asked as the resolver
-    /// says.
+    /// How calls are written, and who asks: the page of `security` has an example
+    /// of a logon. The mapper is asked as the resolver says.
     pub settings: Settings,
     /// The protocol sequences to ask the mapper for, the best first; empty for
     /// the binding's own.

@@ -244,7 +244,10 @@ impl Builder {
         self
     }
 
-    /// Has clients authenticated; each provider is of another type.
+    /// Has clients authenticated; each provider is of another type. Who calls is
+    /// in [`Call::authentication`](super::Call::authentication), and
+    /// [`Interface::require`] turns others away. The page of `security` has an
+    /// example.
     pub fn authenticate(mut self, provider: Arc<dyn SecurityProvider>) -> Builder {
         self.providers.push(provider);
         self

@@ -11,6 +11,16 @@ pub trait Accounts: fmt::Debug + Send + Sync {
     fn find(&self, name: &str) -> Option<Account>;
 }
 
+/// A few accounts that are known from the start.
+impl Accounts for Vec<Account> {
+    fn find(&self, name: &str) -> Option<Account> {
+        let name = name.to_lowercase();
+        let mut accounts = self.iter();
+        let found = accounts.find(|account| account.name.to_lowercase() == name);
+        found.cloned()
+    }
+}
+
 /// An account that proofs are checked against.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -20,6 +30,17 @@ pub struct Account {
     pub nt_hash: NtHash,
     /// The password itself, where that was written down: LM responses need it.
     pub password: Option<Arc<Password>>,
+}
+
+impl Account {
+    /// An account with a password, of which the hash alone is kept.
+    pub fn new(name: &str, password: &str) -> Account {
+        Account {
+            name: name.into(),
+            nt_hash: NtHash::of(password),
+            password: None,
+        }
+    }
 }
 
 /// A password; never shown.
@@ -77,6 +98,18 @@ pub struct Credentials {
     pub secret: Secret,
 }
 
+impl Credentials {
+    /// An account of the server's own domain, and its password.
+    pub fn new(user: &str, password: &str) -> Credentials {
+        let password = Password::new(password.to_owned());
+        Credentials {
+            user: user.to_owned(),
+            domain: String::new(),
+            secret: Secret::Password(Arc::new(password)),
+        }
+    }
+}
+
 /// What a client proves itself with.
 #[derive(Clone, Debug)]
 pub enum Secret {
@@ -101,7 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_found_whatever_the_case_of_its_letters() {
+        let accounts = vec![Account::new("Émile", "a"), Account::new("bob", "b")];
+        let found = |name: &str| accounts.find(name).map(|account| account.name.to_string());
+        assert_eq!(found("éMILE").as_deref(), Some("Émile"));
+        assert_eq!(found("BOB").as_deref(), Some("bob"));
+        assert_eq!(found("bo"), None);
+    }
+
+    #[test]
     fn secrets_are_not_shown() {
+        let shown = format!("{:?}", Credentials::new("user", "Password"));
+        assert!(!shown.contains("\"Password\""), "{shown}");
         let password = Password::new("Password".to_owned());
         let shown = format!("{password:?} {:?}", NtHash::of("Password"));
         assert_eq!(shown, "Password NtHash");

@@ -51,6 +51,20 @@ pub struct NtlmSettings {
     pub lm: bool,
 }
 
+impl NtlmSettings {
+    /// Takes these accounts, and nothing but what new clients send: NTLMv2. It
+    /// tells no names.
+    pub fn new(accounts: impl Accounts + 'static) -> Self {
+        NtlmSettings {
+            names: Names::default(),
+            accounts: Arc::new(accounts),
+            anonymous: false,
+            v1: false,
+            lm: false,
+        }
+    }
+}
+
 /// Accepts clients by NTLM.
 #[derive(Clone, Debug)]
 pub struct Ntlm(Arc<NtlmSettings>);
