@@ -12,8 +12,8 @@ mod service;
 
 use daemon::{DEADLINE, Daemon};
 use epmapper::client::{
-    Authentication, CallError, Encoding, Failure, Handle, Options, Reply, Resolver, Settings, Step,
-    Unusable,
+    Authentication, CallError, Encoding, Failure, Handle, Near, Options, Reply, Resolver, Settings,
+    Step, Unusable,
 };
 use epmapper::wire::binding::Binding;
 use epmapper::wire::pdu::{AuthLevel, AuthType};
@@ -117,15 +117,18 @@ async fn a_host_and_an_interface_lead_to_the_server_that_its_mapper_knows() {
     assert_eq!(handle.binding().to_string(), tcp(server.at));
     assert_eq!(handle.peer().to_string(), server.at.to_string());
     let other = SyntaxId::new(ECHO.uuid, 2, 0);
-    for (interface, object) in [(other, None), (SyntaxId::new(RED, 1, 0), Some(BLUE))] {
+    for (interface, object, knows) in [
+        (other, None, Some(Near::OtherVersions)),
+        (SyntaxId::new(RED, 1, 0), Some(BLUE), None),
+    ] {
         let asked = Binding {
             object,
             ..host("127.0.29.1")
         };
         let failed = error(Handle::connect(&asked, interface, &options()).await);
-        let expected = (interface, object);
-        assert_is!(failed, CallError::NotRegistered { interface, object, .. }
-            if (*interface, *object) == expected);
+        let expected = (interface, object, knows);
+        assert_is!(failed, CallError::NotRegistered { interface, object, near, .. }
+            if (*interface, *object, *near) == expected);
     }
     drop(daemon);
     // The server is there, whatever becomes of the mapper.
@@ -156,6 +159,16 @@ async fn an_object_selects_its_server_and_goes_with_every_call() {
             format!("{object}@{}", tcp(server.at))
         );
     }
+    let failed = error(connect(&host("127.0.29.2"), &options()).await);
+    let told = failed.to_string();
+    assert!(told.ends_with("is the object right?"), "{told}");
+    assert_is!(
+        failed,
+        CallError::NotRegistered {
+            near: Some(Near::OtherObjects),
+            ..
+        }
+    );
 }
 
 #[tokio::test]

@@ -36,8 +36,9 @@ pub enum CallError {
     },
     /// The mapper knows no server of the interface.
     #[error(
-        "{interface}{} is not registered at {mapper}; does its server run?",
-        object_text(.object)
+        "{interface}{} is not registered at {mapper}{}",
+        object_text(.object),
+        near_text(*.near)
     )]
     NotRegistered {
         /// What was asked for.
@@ -46,6 +47,8 @@ pub enum CallError {
         object: Option<Uuid>,
         /// The mapper's binding.
         mapper: String,
+        /// What of it the mapper knows instead, if anything.
+        near: Option<Near>,
     },
     /// The mapper knows servers, and none that this client may go to.
     #[error(
@@ -120,6 +123,15 @@ pub enum CallError {
     /// The server's answer does not decode.
     #[error("the server's answer does not decode: {0}; do both ends mean the same interface?")]
     Decode(#[from] DecodeError),
+}
+
+/// What a mapper knows of an interface that is not what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Near {
+    /// Servers of it for other objects.
+    OtherObjects,
+    /// Servers of versions of it that do not serve the one asked for.
+    OtherVersions,
 }
 
 /// A kind of towers that the mapper told, and no client could follow here.
@@ -294,6 +306,15 @@ fn fate(may_have_run: bool) -> &'static str {
 /// The object that was asked for, as a message has it.
 fn object_text(object: &Option<Uuid>) -> String {
     object.map_or_else(String::new, |object| format!(" of object {object}"))
+}
+
+/// What is behind an interface that is not registered, as a message has it.
+fn near_text(near: Option<Near>) -> &'static str {
+    match near {
+        None => "; does its server run?",
+        Some(Near::OtherObjects) => ", but for other objects; is the object right?",
+        Some(Near::OtherVersions) => ", but in other versions; is the version right?",
+    }
 }
 
 /// A fault as a message has it: Win32 codes are known by their decimal number.

@@ -32,7 +32,7 @@ pub use authentication::{Authentication, Begun, Refusal, Settings};
 pub use call::{Client, Encoding, Reply};
 pub use control::Control;
 pub use ept::Mapper;
-pub use error::{CallError, LeftOut, Unusable};
+pub use error::{CallError, LeftOut, Near, Unusable};
 pub use handle::{Canceller, Handle, Once, Options};
 pub use mgmt::Management;
 pub use registrar::{Registrar, RegistrarSettings, Registration};

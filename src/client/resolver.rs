@@ -8,11 +8,12 @@
 
 use super::ept::LookupQuery;
 use super::{
-    CallError, ClientError, EPMAP_PORT, Encoding, Failure, LeftOut, Mapper, Peer, Settings,
+    CallError, ClientError, EPMAP_PORT, Encoding, Failure, LeftOut, Mapper, Near, Peer, Settings,
     Unusable,
 };
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
+use crate::wire::ept::VersionOption;
 use crate::wire::tower::{ProtocolSequence, Tower};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -217,13 +218,13 @@ impl Query {
         }
     }
 
-    /// Why there is nothing to follow: looks at what the mapper has in other
-    /// protocol sequences. A mapper that does not tell is believed.
+    /// Why there is nothing to follow: looks at what else the mapper has of the
+    /// interface. A mapper that does not tell is believed.
     async fn nothing(&self, mapper: &mut Mapper, mut left_out: Vec<LeftOut>) -> CallError {
-        if let Ok(others) = self.others(mapper).await {
-            for other in others {
-                add(&mut left_out, other);
-            }
+        let known = known(mapper, self.interface).await.unwrap_or_default();
+        let meant = known.iter().filter(|known| self.means(known));
+        for other in meant.filter_map(|known| self.other(known.protseq?)) {
+            add(&mut left_out, other);
         }
         let (interface, object) = (self.interface, self.object);
         let mapper = self.mapper.to_string();
@@ -232,6 +233,7 @@ impl Query {
                 interface,
                 object,
                 mapper,
+                near: self.near(&known),
             },
             false => CallError::NoUsableEndpoint {
                 interface,
@@ -242,22 +244,24 @@ impl Query {
         }
     }
 
-    /// What the mapper has of the interface in protocol sequences that were not
-    /// asked for or are not spoken.
+    /// Whether it is a server of what was asked for, wherever that is.
     ///
     /// Versions and objects are compared here: mappers differ in what they heed.
-    async fn others(&self, mapper: &mut Mapper) -> Result<Vec<LeftOut>, ClientError> {
-        let query = LookupQuery {
-            interface: Some((self.interface, crate::wire::ept::VersionOption::ALL)),
-            object: None,
-        };
-        let entries = mapper.lookup_some(&query, MAX_ENTRIES).await?;
-        let of_object = |object: Uuid| object.is_nil() || Some(object) == self.object;
-        let entries = entries.iter().filter(|entry| of_object(entry.object));
-        let parts = entries.filter_map(|entry| entry.tower().ok()?.parts().ok());
-        let parts = parts.filter(|parts| parts.interface.serves(&self.interface));
-        let protseqs = parts.filter_map(|parts| parts.protseq);
-        Ok(protseqs.filter_map(|protseq| self.other(protseq)).collect())
+    fn means(&self, known: &Known) -> bool {
+        known.interface.serves(&self.interface)
+            && (known.object.is_nil() || Some(known.object) == self.object)
+    }
+
+    /// What comes near to what was asked for, where nothing is that.
+    fn near(&self, known: &[Known]) -> Option<Near> {
+        let serves = |known: &Known| known.interface.serves(&self.interface);
+        if known.iter().any(|known| self.means(known)) {
+            None
+        } else if known.iter().any(serves) {
+            Some(Near::OtherObjects)
+        } else {
+            known.first().map(|_| Near::OtherVersions)
+        }
     }
 
     /// Why a protocol sequence was not asked for; `None` when it was.
@@ -272,6 +276,37 @@ impl Query {
             reason,
         })
     }
+}
+
+/// A server that a mapper knows.
+struct Known {
+    /// Its interface, in any version.
+    interface: SyntaxId,
+    /// Its object; nil for none.
+    object: Uuid,
+    /// How it is reached; `None` where the tower does not say.
+    protseq: Option<ProtocolSequence>,
+}
+
+/// The servers that a mapper knows of an interface, in all versions, for all
+/// objects and wherever they are.
+async fn known(mapper: &mut Mapper, interface: SyntaxId) -> Result<Vec<Known>, ClientError> {
+    let query = LookupQuery {
+        interface: Some((interface, VersionOption::ALL)),
+        object: None,
+    };
+    let entries = mapper.lookup_some(&query, MAX_ENTRIES).await?;
+    let known = entries.iter().filter_map(|entry| {
+        let parts = entry.tower().ok()?.parts().ok()?;
+        Some(Known {
+            interface: parts.interface,
+            object: entry.object,
+            protseq: parts.protseq,
+        })
+    });
+    Ok(known
+        .filter(|known| known.interface.uuid == interface.uuid)
+        .collect())
 }
 
 /// What a mapper told.
