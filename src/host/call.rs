@@ -6,9 +6,10 @@ use crate::service::{self, Cancel, Contexts};
 use crate::wire::ndr::ContextHandle;
 use crate::wire::stub::Parameters;
 use crate::wire::{ByteOrder, FaultStatus, TransferSyntax};
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::future::Future;
 use std::sync::Arc;
+use tracing::debug;
 use uuid::Uuid;
 
 /// One call: who makes it, about what, and how its stubs are written.
@@ -111,11 +112,16 @@ pub struct Stub<'a> {
 }
 
 impl<'a> Stub<'a> {
-    /// The parameters.
+    /// The parameters. Where and why they end is logged at level debug: the
+    /// client is not told, and whoever writes the declaration wants to know.
     ///
     /// # Errors
     /// `BAD_STUB` when they are not these.
     pub fn decode<T: Parameters<'a>>(&self) -> Result<T, Fault> {
-        Ok(T::decode(self.octets, self.order, self.syntax)?)
+        T::decode(self.octets, self.order, self.syntax).map_err(|error| {
+            let (octets, parameters) = (self.octets.len(), type_name::<T>());
+            debug!(parameters, octets, "a stub does not decode: {error}");
+            error.into()
+        })
     }
 }

@@ -198,7 +198,8 @@ async fn tell_registration(mut state: watch::Receiver<State>) {
         match state {
             State::Registered { .. } => info!("{state}"),
             State::Refused { .. } => warn!("not registered: {state}"),
-            State::Waiting { .. } | State::Trying => debug!("not registered: {state}"),
+            State::Waiting { .. } => info!("not registered: {state}"),
+            State::Trying => debug!("not registered: {state}"),
         }
     }
 }
