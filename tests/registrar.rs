@@ -26,7 +26,7 @@ use epmapper::wire::control::{
 };
 use epmapper::wire::ept::{InsertRequest, StatusResponse};
 use epmapper::wire::tower::TowerBuf;
-use epmapper::wire::{EptStatus, SyntaxId};
+use epmapper::wire::{EptStatus, FaultStatus, SyntaxId};
 use living::{ECHO, ECHO_ENTRIES, Home, await_that};
 use mapper::{Answer, Asked, stub};
 use nix::sys::signal::Signal;
@@ -386,6 +386,23 @@ fn a_mapper_that_refuses_is_told_and_asked_again() {
     drop(daemon);
     let _daemon = daemon_at(&at, NETWORK);
     program.wait(registrar.registered());
+}
+
+#[test]
+fn a_mapper_that_refuses_is_left_alone_while_another_one_is_tried() {
+    let refusing = mapper::Mapper::new(|_| status(EptStatus::CANT_PERFORM_OP));
+    let busy = mapper::Mapper::new(|_| Answer::Fault(FaultStatus::SERVER_TOO_BUSY));
+    let program = Program::new();
+    let settings = RegistrarSettings {
+        retry: Duration::from_millis(20),
+        retry_refused: DEADLINE * 10,
+        ..settings(&[&tcp(&refusing.at), &tcp(&busy.at)])
+    };
+    let _registrar = program.start_so(vec![entry(1, "refused")], settings);
+    for _ in 0..5 {
+        busy.next();
+    }
+    assert_eq!(refusing.calls().len(), 1);
 }
 
 #[test]
