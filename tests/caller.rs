@@ -368,6 +368,20 @@ async fn an_answer_is_kept_for_all_handles_until_it_proves_wrong() {
 }
 
 #[tokio::test]
+async fn a_server_that_serves_the_interface_no_longer_is_not_gone_back_to() {
+    let stopped = Service::calls("127.0.29.18:0", |_, _| Answer::Fault(FaultStatus::UNK_IF));
+    let mapper = Mapper::at("127.0.29.18", ECHO, &[tcp(stopped.at)]);
+    let mut handle = connect(&host("127.0.29.18"), &options()).await.unwrap();
+    assert_is!(
+        error(word(&mut handle).await),
+        CallError::InterfaceUnknown { .. }
+    );
+    let other = saying("127.0.29.18", "other");
+    mapper.now(ECHO, &[tcp(other.at)]);
+    assert_eq!(word(&mut handle).await.unwrap(), "other");
+}
+
+#[tokio::test]
 async fn a_handle_follows_a_server_that_was_started_anew() {
     let server = saying("127.0.29.8", "old");
     let mapper = Mapper::at("127.0.29.8", ECHO, &[tcp(server.at)]);
