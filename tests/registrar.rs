@@ -24,7 +24,7 @@ use epmapper::wire::binding::Binding;
 use epmapper::wire::control::{
     self, LeaseRequest, Life, RegisterRequest, RegisterResponse, RenewResponse,
 };
-use epmapper::wire::ept::{InsertRequest, StatusResponse};
+use epmapper::wire::ept::{self, InsertRequest, StatusResponse};
 use epmapper::wire::tower::TowerBuf;
 use epmapper::wire::{EptStatus, FaultStatus, SyntaxId};
 use living::{ECHO, ECHO_ENTRIES, Home, await_that};
@@ -403,6 +403,18 @@ fn a_mapper_that_refuses_is_left_alone_while_another_one_is_tried() {
         busy.next();
     }
     assert_eq!(refusing.calls().len(), 1);
+}
+
+#[test]
+fn a_mapper_that_denied_the_entries_is_not_asked_to_take_them_out() {
+    let mapper = mapper::Mapper::new(|_| status(EptStatus::CANT_PERFORM_OP));
+    let program = Program::new();
+    let entries = vec![entry(1, "denied")];
+    let registrar = program.start(&[&tcp(&mapper.at)], entries);
+    program.wait_for(&registrar, |state| matches!(state, State::Refused { .. }));
+    program.wait(registrar.stop());
+    let opnums: Vec<_> = mapper.calls().iter().map(|asked| asked.opnum).collect();
+    assert_eq!(opnums, [ept::INSERT]);
 }
 
 #[test]

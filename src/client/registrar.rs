@@ -161,7 +161,11 @@ impl fmt::Display for State {
             State::Trying => f.write_str("trying"),
             State::Registered { at, .. } => write!(f, "registered at {at}"),
             State::Waiting { troubles } => write!(f, "waiting: {}", Trouble::list(troubles)),
-            State::Refused { troubles } => write!(f, "refused: {}", Trouble::list(troubles)),
+            State::Refused { troubles } => write!(
+                f,
+                "refused: {}; may this user register there?",
+                Trouble::list(troubles)
+            ),
         }
     }
 }

@@ -275,6 +275,7 @@ impl Keeper {
             _ => Kept::Inserted,
         };
         let mut renew = self.settings.renew;
+        let before = self.kept.clone();
         let entries = self.entries.clone();
         for (index, some) in entries.chunks(AT_ONCE).enumerate() {
             self.kept = Some((at.clone(), kept));
@@ -288,7 +289,7 @@ impl Keeper {
                     lifetime = Lifetime::Joined(granted.lease);
                 }
                 Ok(None) => {}
-                Err(error) => return Err(self.give_back(index, error).await),
+                Err(error) => return Err(self.give_back(index, before, error).await),
             }
         }
         self.kept = Some((at.clone(), kept));
@@ -297,22 +298,30 @@ impl Keeper {
 
     /// Registers all entries as any mapper knows it.
     async fn insert(&mut self, at: &Binding, mapper: &mut Mapper) -> Result<(), ClientError> {
-        self.kept = Some((at.clone(), Kept::Inserted));
+        let before = self.kept.replace((at.clone(), Kept::Inserted));
         let entries = self.entries.clone();
         for (index, some) in entries.chunks(AT_ONCE).enumerate() {
             let inserted = mapper.insert(&listed(some), self.settings.replace).await;
             if let Err(error) = inserted {
-                return Err(self.give_back(index, error).await);
+                return Err(self.give_back(index, before, error).await);
             }
         }
         Ok(())
     }
 
     /// Takes out what calls before a failed one have registered, if there were
-    /// any.
-    async fn give_back(&mut self, calls: usize, error: ClientError) -> ClientError {
+    /// any. A mapper that denies the first one has nothing of it, and is not
+    /// asked to take it out: it may log that as well.
+    async fn give_back(
+        &mut self,
+        calls: usize,
+        before: Option<(Binding, Kept)>,
+        error: ClientError,
+    ) -> ClientError {
         if calls > 0 {
             self.withdraw().await;
+        } else if is_denied(&error) {
+            self.kept = before;
         }
         error
     }
