@@ -16,7 +16,9 @@ use epmapper::wire::FaultStatus;
 use epmapper::wire::binding::Binding;
 use epmapper::wire::stub::Octets;
 use std::error::Error;
+use std::fmt::Display;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -204,9 +206,9 @@ impl Arguments {
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} wants a value"));
             match word.as_str() {
-                "--object" => arguments.object = Some(value()?.parse()?),
-                "--mapper" => arguments.mapper = Some(value()?.parse()?),
-                binding => arguments.bindings.push(binding.parse()?),
+                "--object" => arguments.object = Some(parse(&value()?)?),
+                "--mapper" => arguments.mapper = Some(parse(&value()?)?),
+                binding => arguments.bindings.push(parse(binding)?),
             }
         }
         if arguments.bindings.is_empty() {
@@ -214,4 +216,9 @@ impl Arguments {
         }
         Ok(arguments)
     }
+}
+
+/// Reads a word of the command line; of a wrong one says which it is.
+fn parse<T: FromStr<Err: Display>>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|error| format!("{word}: {error}"))
 }

@@ -51,6 +51,10 @@
 //! # }
 //! ```
 //!
+//! Whoever is not root needs a rule of `epmapperd` that lets him register. What
+//! keeps a server waiting is in its log, which `tracing` collects, and told by
+//! `Server::registration`.
+//!
 //! A client needs the host's name and the UUID:
 //!
 //! ```no_run

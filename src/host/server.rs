@@ -116,7 +116,9 @@ impl Server {
     }
 
     /// Waits until a mapper has been told of all that is offered, however long
-    /// that takes; a server that registers nothing is not waited for.
+    /// that takes: also where there is none, or it refuses, which the log and
+    /// [`registration`](Self::registration) tell. A server that registers nothing
+    /// is not waited for.
     pub async fn registered(&self) {
         if let Some(registrar) = &self.registrar {
             registrar.registered().await;
