@@ -75,6 +75,11 @@ impl Interface {
 
     /// An operation that answers at once: it holds up the other calls of this
     /// server meanwhile, so it neither waits nor computes for long.
+    ///
+    /// Parameters that borrow from the stub, as [`Octets`] do, are for
+    /// [`operation`](Self::operation).
+    ///
+    /// [`Octets`]: crate::wire::stub::Octets
     pub fn typed<In, Out>(
         self,
         opnum: u16,

@@ -128,6 +128,10 @@ pub const UNLIMITED: u64 = u64::MAX;
 ///
 /// # Source
 /// C706 14.3.7.1 and 14.3.12.3.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no form in a stub",
+    note = "the page of `epmapper::wire::stub` says what stands for which type of IDL: `WideString` for a string, `Conformant<T>` for an array"
+)]
 pub trait Ndr<'a>: Sized {
     /// The fewest octets that the fixed part has in any transfer syntax.
     const LEAST: usize;
@@ -180,6 +184,10 @@ pub trait Ndr<'a>: Sized {
 /// The parameters of an operation in one direction, in their order.
 ///
 /// [`ndr_parameters!`](crate::ndr_parameters) declares them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no list of parameters",
+    note = "`epmapper::ndr_parameters!` declares one"
+)]
 pub trait Parameters<'a>: Sized {
     /// Reads them.
     ///
