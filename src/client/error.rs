@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 /// Why a call, or the way to its server, came to nothing.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CallError {
     /// The binding says what no client can follow, or its host has no address.
     #[error("the binding leads nowhere: {0}")]

@@ -160,6 +160,9 @@ impl fmt::Display for State {
         match self {
             State::Trying => f.write_str("trying"),
             State::Registered { at, .. } => write!(f, "registered at {at}"),
+            State::Waiting { troubles } if troubles.is_empty() => {
+                f.write_str("waiting: the settings name no mapper")
+            }
             State::Waiting { troubles } => write!(f, "waiting: {}", Trouble::list(troubles)),
             State::Refused { troubles } => write!(
                 f,
@@ -302,6 +305,19 @@ mod tests {
             at: local_mapper(),
             error: Arc::new(ClientError::new(Step::Call, failure)),
         }
+    }
+
+    #[tokio::test]
+    async fn settings_without_a_mapper_are_said_to_be() {
+        let settings = RegistrarSettings {
+            mappers: Vec::new(),
+            ..RegistrarSettings::default()
+        };
+        let registrar = Registrar::start(Vec::new(), settings);
+        let mut state = registrar.state();
+        let waits = |state: &State| matches!(state, State::Waiting { .. });
+        let told = state.wait_for(waits).await.unwrap().to_string();
+        assert_eq!(told, "waiting: the settings name no mapper");
     }
 
     #[test]
