@@ -189,6 +189,10 @@ struct Running {
 
 impl Running {
     fn new() -> Running {
+        Running::within(Limits::default())
+    }
+
+    fn within(limits: Limits) -> Running {
         let (seen, receiver) = mpsc::channel();
         let (legs, taken) = mpsc::channel();
         let words = Words {
@@ -200,7 +204,7 @@ impl Running {
             vec![Arc::new(Waiting(seen))],
             Vec::new(),
             vec![Arc::new(Slow(words, Mutex::new(taken)))],
-            Limits::default(),
+            limits,
             Arc::<Statistics>::default(),
         );
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -438,6 +442,64 @@ fn calls_of_a_client_that_is_gone_are_dropped() {
         .runtime
         .block_on(drained)
         .expect("no connection is left");
+}
+
+#[test]
+fn a_client_is_found_to_be_gone_also_when_nothing_more_is_read_of_it() {
+    let limits = Limits {
+        calls_in_flight: 2,
+        ..Limits::default()
+    };
+    let server = Running::within(limits);
+    for multiplexing in [false, true] {
+        let mut peer = server.client(multiplexing);
+        // Some run, as many as may wait, and the rest is not read.
+        let calls: Vec<_> = (2..100).map(|id| call(id, WAIT, b"a")).collect();
+        peer.send(&calls);
+        let _answer = server.entered(b"a");
+        let _another = multiplexing.then(|| server.entered(b"a"));
+        drop(peer);
+        server.expect_dropped(b"a");
+        if multiplexing {
+            server.expect_dropped(b"a");
+        }
+    }
+    server.expect_nothing();
+}
+
+#[test]
+fn calls_that_run_count_among_what_all_connections_hold() {
+    const RUNNING: u32 = 13;
+    const STUB: [u8; 5000] = [7; 5000];
+    let limits = Limits {
+        held_octets: RUNNING as usize * STUB.len() + 500,
+        ..Limits::default()
+    };
+    let server = Running::within(limits);
+    let mut holder = server.client(true);
+    let calls: Vec<_> = (2..2 + RUNNING).map(|id| call(id, WAIT, &STUB)).collect();
+    holder.send(&calls);
+    let answers: Vec<_> = calls.iter().map(|_| server.entered(&STUB)).collect();
+    holder.expect_alive();
+    let fragment = |flags| request(2, flags, NOW, &STUB);
+    let mut incomplete = vec![fragment(PfcFlags(0)); 5];
+    incomplete[0] = fragment(PfcFlags::FIRST_FRAG);
+    let mut other = server.client(true);
+    other.send(&incomplete);
+    assert_eq!(other.answer(), (2, 0, Err(FaultStatus::REMOTE_NO_MEMORY)));
+    assert_eq!(other.pdu(), None);
+
+    answers
+        .into_iter()
+        .for_each(|answer| answer.send(()).unwrap());
+    for _ in 0..RUNNING {
+        assert_eq!(holder.answer().2, Ok(STUB.to_vec()));
+    }
+    let mut other = server.client(true);
+    other.send(&incomplete);
+    other.send(&[fragment(PfcFlags::LAST_FRAG)]);
+    let (_, _, answer) = other.answer();
+    assert_eq!(answer.map(|stub| stub.first().copied()), Ok(Some(7)));
 }
 
 #[test]

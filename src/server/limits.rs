@@ -28,9 +28,9 @@ pub struct Limits {
     /// Stub octets of one call, and of all calls of a connection that wait;
     /// once those that run side by side had as many, no further one is begun.
     pub call_octets: usize,
-    /// Octets of all connections' calls that are incomplete or wait, and of
-    /// their authentications under way. The stub of a call that runs is dropped
-    /// when it is read; what an operation keeps of it is not counted.
+    /// Octets of all connections' calls that are incomplete, wait or run, and of
+    /// their authentications under way. A call that runs counts by its stub,
+    /// whatever its operation keeps of that.
     pub held_octets: usize,
     /// Octets of answers that wait for a client to read them; above it no
     /// further call of that connection is begun.

@@ -58,7 +58,7 @@ pub struct Server {
     told: Mutex<Rates<()>>,
     /// Taken by legs that may wait for files or other hosts.
     blocking_legs: Semaphore,
-    /// Octets of calls that are incomplete or wait, on all connections.
+    /// Octets of calls that are incomplete, wait or run, on all connections.
     held: AtomicUsize,
     /// Told when the last connection is gone.
     emptied: Notify,

@@ -24,6 +24,8 @@ pub(super) struct Running {
 struct One {
     /// The call.
     call: Call,
+    /// How many octets its stub had.
+    octets: usize,
     /// Tells it of a cancel, if anybody has asked.
     cancel: Option<Cancel>,
     /// Its task.
@@ -34,11 +36,23 @@ struct One {
 pub(super) type Done = (Call, Result<Reply, JoinError>);
 
 impl Running {
-    /// Begins to wait for the reply to a call.
-    pub(super) fn add(&mut self, call: Call, reply: Later, cancel: Option<Cancel>) {
+    /// Begins to wait for the reply to a call, whose stub is not kept.
+    pub(super) fn add(&mut self, mut call: Call, reply: Later, cancel: Option<Cancel>) {
         let tasks = self.tasks.get_or_insert_default();
         let task = tasks.spawn(reply);
-        self.calls.push(One { call, cancel, task });
+        let octets = std::mem::take(&mut call.stub).len();
+        self.calls.push(One {
+            call,
+            octets,
+            cancel,
+            task,
+        });
+    }
+
+    /// How many octets the stubs of the calls had: so much of them, more or
+    /// less, is kept by who answers them.
+    pub(super) fn octets(&self) -> usize {
+        self.calls.iter().map(|one| one.octets).sum()
     }
 
     /// Whether there is no call.

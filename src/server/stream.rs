@@ -12,7 +12,7 @@ use crate::service::{self, Cancel, Contexts, Outcome, Reply, Session, Trust};
 use crate::transport::unix::Identity;
 use crate::transport::{Caller, Listener, Stream};
 use crate::wire::{FaultStatus, TransferSyntax, ndr};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use std::cell::OnceCell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -459,7 +459,7 @@ impl Connection {
 
     /// Waits for octets, for a call to come to its end, for the association's
     /// time to be over, or for the stop; once that was (`stopped` is `None`), for
-    /// calls alone.
+    /// calls alone, and the end of the connection.
     ///
     /// Between two calls of a busy client `timer` and `stopped` need no look:
     /// once `armed` they wake the task by themselves, and are polled when it
@@ -471,7 +471,8 @@ impl Connection {
         armed: &mut bool,
     ) -> Woken {
         // What the association would not take stays with the system: calls
-        // that run may leave no room for others.
+        // that run may leave no room for others. Of a client that is gone they
+        // would do so for as long as they like.
         let reads = stopped.is_some() && self.association.has_room();
         if reads {
             let room = match self.is_long {
@@ -481,7 +482,13 @@ impl Connection {
             make_room(&mut self.input, &mut self.has_grown, room);
         }
         let room = self.input.capacity() - self.input.len();
-        let mut read = pin!(self.stream.read_buf(&mut self.input));
+        let (stream, input) = (&mut self.stream, &mut self.input);
+        let mut read = pin!(async move {
+            match reads {
+                true => stream.read_buf(input).await,
+                false => stream.ended().await.map(|()| 0),
+            }
+        });
         let mut just_called = *armed;
         let (waited, running) = (&mut self.waited, &mut self.running);
         let is_long = &mut self.is_long;
@@ -489,7 +496,7 @@ impl Connection {
             if let Poll::Ready(done) = running.poll(cx) {
                 return Poll::Ready(Woken::Done(done));
             }
-            if reads && let Poll::Ready(read) = read.as_mut().poll(cx) {
+            if let Poll::Ready(read) = read.as_mut().poll(cx) {
                 *is_long = read.as_ref().is_ok_and(|len| *len == room);
                 return Poll::Ready(Woken::Read(read));
             }
@@ -594,17 +601,20 @@ impl Connection {
     /// when they grew while all connections together hold too much.
     fn account(&mut self) {
         let before = self.held;
-        self.held = self.association.held() + self.input.len();
-        if self.held == before {
-            return;
-        }
-        let is_too_much = self.server().hold(before, self.held);
-        if is_too_much && self.held > before.max(FREE_OCTETS) {
+        if self.hold() && self.held > before.max(FREE_OCTETS) {
             self.association.give_up();
             self.input = BytesMut::new();
-            self.server().hold(self.held, 0);
-            self.held = 0;
+            // Its calls that wait or run go on to their end.
+            self.hold();
         }
+    }
+
+    /// Tells the server what this connection holds now; whether all together
+    /// hold too much.
+    fn hold(&mut self) -> bool {
+        let before = self.held;
+        self.held = self.association.held() + self.running.octets() + self.input.len();
+        self.held != before && self.server().hold(before, self.held)
     }
 
     /// When the association wants to be told the time; far away when never.
@@ -622,13 +632,9 @@ impl Connection {
                     .joined(self.group.as_ref().map(|(id, _)| *id));
             }
             Event::Leg(leg) => self.leg = Some(leg),
-            Event::Call(mut call) => match self.call(&call) {
+            Event::Call(call) => match self.call(&call) {
                 (Outcome::Now(reply), _) => self.reply(&call, &reply),
-                (Outcome::Later(reply), cancel) => {
-                    // Its stub is read; a slow disk would have it kept.
-                    call.stub = Bytes::new();
-                    self.running.add(call, reply, cancel);
-                }
+                (Outcome::Later(reply), cancel) => self.running.add(call, reply, cancel),
             },
             Event::Cancel(key) => self.running.cancel(key),
             Event::Orphaned(key) => self.running.give_up(key),

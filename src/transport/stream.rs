@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connection.
@@ -27,6 +27,20 @@ impl Stream {
             Stream::Tcp(stream) => stream.readable().await,
             Stream::Unix(stream) => stream.readable().await,
         }
+    }
+
+    /// Waits until the peer sends no more, whatever is still to be read.
+    ///
+    /// # Errors
+    /// What the system says when the socket cannot be watched.
+    pub async fn ended(&self) -> io::Result<()> {
+        // Nobody watches for urgent octets, and the end comes with them.
+        let end = Interest::PRIORITY;
+        let ready = match self {
+            Stream::Tcp(stream) => stream.ready(end).await,
+            Stream::Unix(stream) => stream.ready(end).await,
+        };
+        ready.map(drop)
     }
 
     /// Waits until there may be room for octets.
