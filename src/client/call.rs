@@ -551,6 +551,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_call_that_has_not_gone_out_when_it_is_given_up_never_does() {
+        let fake = Fake::bound(|_, _| Answer::Silence);
+        let mut client = bound(&fake).await;
+        client.begin(1, None, &[7; 10_000]);
+        assert!(!client.connection().is_sent());
+        assert!(!client.connection().give_up());
+        drop(client);
+        assert!(fake.calls().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_cancel_that_has_not_gone_out_does_not_hide_that_its_call_has() {
+        let fake = Fake::bound(|_, _| Answer::Silence);
+        let mut client = bound(&fake).await;
+        client.begin(1, None, &[7; 10]);
+        client.connection().cancel();
+        // A head, and the stub.
+        client.connection().written(24 + 9);
+        assert!(!client.connection().is_sent());
+        client.connection().written(1);
+        assert!(client.connection().is_sent());
+    }
+
+    #[tokio::test]
     async fn octets_that_are_no_rpc_break_the_protocol() {
         let fake = Fake::serve(|_| Answer::Octets(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
         let garbage = connected(&fake, Encoding::Any).await;

@@ -33,8 +33,9 @@ pub struct Connection {
     incoming: BytesMut,
     /// Whether the server takes what is sent.
     writable: bool,
-    /// Whether all of what was asked last has gone out.
-    sent: bool,
+    /// How many octets of what was asked last have not gone out; what is said
+    /// behind it, as a cancel, does not count.
+    unsent: Option<usize>,
     /// When what is asked has to be over.
     deadline: Instant,
 }
@@ -75,7 +76,7 @@ impl Connection {
             authentication,
             incoming: BytesMut::new(),
             writable: true,
-            sent: false,
+            unsent: None,
             deadline,
         })
     }
@@ -119,8 +120,8 @@ impl Connection {
     /// Asks for something; what was asked before and is still due is given up.
     pub fn begin(&mut self, ask: impl FnOnce(&mut ClientAssociation, time::Instant)) {
         self.association.orphan();
-        self.sent = false;
         ask(&mut self.association, Instant::now().into_std());
+        self.unsent = self.association.poll_transmit().map(<[u8]>::len);
     }
 
     /// Asks the server to cancel the call under way; its answer is due all the
@@ -130,8 +131,13 @@ impl Connection {
     }
 
     /// Gives up the call under way, and tells the server if that needs no
-    /// waiting; false when the server does not take what it was sent.
+    /// waiting; false when the server has not taken what it was sent. Then
+    /// nothing more of it may go out: a call that was not executed, for all that
+    /// was told of it, would be.
     pub fn give_up(&mut self) -> bool {
+        if !self.is_sent() {
+            return false;
+        }
         self.association.orphan();
         while let Some(octets) = self.association.poll_transmit() {
             match self.stream.try_write(octets) {
@@ -145,7 +151,7 @@ impl Connection {
     /// Whether the server has all of what was asked last, for all that is known
     /// here; it can have executed no call that went out in part.
     pub fn is_sent(&self) -> bool {
-        self.sent
+        self.unsent == Some(0)
     }
 
     /// Whether something may still be asked: looks at what has come in meanwhile,
@@ -222,10 +228,7 @@ impl Connection {
                 ready = self.stream.writable(), if octets.is_some() => {
                     let octets = octets.unwrap_or_default();
                     match ready.and_then(|()| self.stream.try_write(octets)) {
-                        Ok(count) => {
-                            self.association.transmitted(count);
-                            self.sent |= self.association.poll_transmit().is_none();
-                        }
+                        Ok(count) => self.written(count),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         // What the server has said before is still to be read.
                         Err(_) => self.writable = false,
@@ -237,6 +240,12 @@ impl Connection {
 }
 
 impl Connection {
+    /// Notes that so many octets have gone out.
+    pub(super) fn written(&mut self, count: usize) {
+        self.association.transmitted(count);
+        self.unsent = self.unsent.map(|left| left.saturating_sub(count));
+    }
+
     /// Has a leg taken, and goes on with what came in meanwhile.
     async fn take(&mut self, leg: Leg) -> Result<(), Failure> {
         let Some(authentication) = &self.authentication else {
