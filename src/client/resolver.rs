@@ -75,9 +75,15 @@ impl Resolver {
         Resolver { kept, ..self }
     }
 
-    /// The same, asking mappers in another way: authenticated, for example.
+    /// The same, asking mappers in another way: authenticated, for example. It
+    /// remembers for itself: an answer that anybody could have given is not one
+    /// for who asks so that nobody can.
     pub fn ask_by(self, settings: Settings) -> Self {
-        Resolver { settings, ..self }
+        Resolver {
+            settings,
+            cache: Arc::default(),
+            ..self
+        }
     }
 
     /// The same, with this host's mapper at another local socket. Sockets that
@@ -466,6 +472,18 @@ mod tests {
             Some(left_out) => Err(left_out.reason),
             None => Ok(found.bindings[0].to_string()),
         }
+    }
+
+    #[test]
+    fn what_is_remembered_is_shared_by_those_alone_who_ask_alike() {
+        let resolver = Resolver::default();
+        let query = query("ncacn_ip_tcp:192.0.2.7", &[]);
+        let found = [binding("ncacn_ip_tcp:192.0.2.7[49152]")];
+        let now = Instant::now();
+        resolver.cache().keep(query.clone(), &found, KEPT, now);
+        assert!(resolver.clone().keep(KEPT).remembered(&query).is_some());
+        let other = resolver.ask_by(Encoding::Ndr64.into());
+        assert!(other.remembered(&query).is_none());
     }
 
     #[test]
