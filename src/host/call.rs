@@ -73,22 +73,26 @@ impl Call {
     }
 
     /// Keeps a value for the client under a new context handle. It is dropped
-    /// when the handle is closed, or the client's last connection is gone.
+    /// when the handle is closed, or the client's last connection is gone. Give
+    /// each kind of handle a type of its own: then none is taken for another.
     ///
     /// # Errors
     /// `REMOTE_NO_MEMORY` when the client has as many as it may.
     pub fn open<T: Any + Send + Sync>(&self, value: T) -> Result<ContextHandle, Fault> {
-        let handle = self.contexts.open(Uuid::new_v4(), value);
+        let by = self.authentication.as_ref();
+        let handle = self.contexts.open(Uuid::new_v4(), by, value);
         handle.ok_or(Fault::new(FaultStatus::REMOTE_NO_MEMORY))
     }
 
     /// The value that a context handle stands for.
     ///
     /// # Errors
-    /// `CONTEXT_MISMATCH` when the client has no such handle, or it stands for
-    /// something of another type.
+    /// `CONTEXT_MISMATCH` when the client has no such handle, opened it as
+    /// another account or with more protection, or it stands for something of
+    /// another type.
     pub fn context<T: Any + Send + Sync>(&self, handle: &ContextHandle) -> Result<Arc<T>, Fault> {
-        self.contexts.get(handle).ok_or(Fault::CONTEXT_MISMATCH)
+        let by = self.authentication.as_ref();
+        self.contexts.get(handle, by).ok_or(Fault::CONTEXT_MISMATCH)
     }
 
     /// Closes a context handle, and gives its value.
@@ -96,7 +100,10 @@ impl Call {
     /// # Errors
     /// As [`context`](Self::context).
     pub fn close<T: Any + Send + Sync>(&self, handle: &ContextHandle) -> Result<Arc<T>, Fault> {
-        self.contexts.close(handle).ok_or(Fault::CONTEXT_MISMATCH)
+        let by = self.authentication.as_ref();
+        self.contexts
+            .close(handle, by)
+            .ok_or(Fault::CONTEXT_MISMATCH)
     }
 }
 
