@@ -268,6 +268,28 @@ fn a_chain_may_be_so_long_and_no_longer() {
     assert_eq!(error.fault, DecodeFault::Limit { count, limit });
 }
 
+ndr_structure! {
+    struct Large {
+        body: [u8; 16 << 10],
+        next: Option<Box<Large>>,
+    }
+}
+
+#[test]
+fn a_chain_of_large_values_is_no_longer_than_a_stack_holds() {
+    // Each counts 17 times.
+    let most = MAX_DEPTH / 17;
+    for (length, is_read) in [(most, true), (most + 1, false), (MAX_DEPTH, false)] {
+        let mut stub = [&[7; 16 << 10][..], &[1, 0, 0, 0]]
+            .concat()
+            .repeat(length as usize);
+        stub.extend([7; 16 << 10]);
+        stub.extend([0; 4]);
+        let mut reader = Reader::new(&stub, Little, Ndr20).unwrap();
+        assert_eq!(reader.read::<Large>("large").is_ok(), is_read, "{length}");
+    }
+}
+
 #[test]
 fn what_two_full_pointers_share_is_there_once() {
     // id, value; id

@@ -5,7 +5,9 @@
 //! out floating point numbers, pipes and arrays of more than one dimension.
 //! Always holds: no memory is taken for a count before the octets left and the
 //! limit bear it out, and pointers nest at most [`MAX_DEPTH`] deep, so a stub
-//! of a stranger costs an error at worst.
+//! of a stranger costs an error at worst. What was read takes the memory of the
+//! Rust types: an array of unions as much for an empty arm as for the longest,
+//! a hundred times its octets where one is long; limits of arrays bound that.
 //!
 //! | IDL | here |
 //! |---|---|
@@ -135,6 +137,9 @@ pub const UNLIMITED: u64 = u64::MAX;
 pub trait Ndr<'a>: Sized {
     /// The fewest octets that the fixed part has in any transfer syntax.
     const LEAST: usize;
+
+    /// How many octets it takes on the stack while it is read.
+    const SIZE: usize = size_of::<Self>();
     /// Whether it is an array, or ends in one, whose maximum is in the head.
     const CONFORMANT: bool = false;
     /// What the head says.

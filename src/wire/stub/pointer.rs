@@ -184,6 +184,7 @@ impl<'a, T: Ndr<'a>> Ndr<'a> for Full<T> {
 /// A box lies as what is in it: for a type that points to its like.
 impl<'a, T: Ndr<'a>> Ndr<'a> for Box<T> {
     const LEAST: usize = T::LEAST;
+    const SIZE: usize = T::SIZE;
     const CONFORMANT: bool = T::CONFORMANT;
     type Head = T::Head;
     type Fixed = T::Fixed;

@@ -7,8 +7,17 @@ use crate::wire::ndr;
 use crate::wire::syntax::TransferSyntax;
 use std::collections::BTreeSet;
 
-/// How deep pointers may nest: so long may a chain in a stub be.
+/// How deep pointers may nest: so long may a chain in a stub be. What is pointed
+/// to counts once, and once more for each KiB that it takes in Rust, since all
+/// values on the way to the deepest lie on the stack.
 pub const MAX_DEPTH: u64 = 128;
+
+/// How deep a pointer to a value of this size leads.
+///
+/// A value of any size may be pointed to, but not by another such.
+fn depth_of(size: usize) -> u64 {
+    1 + (size as u64 / 1024).min(MAX_DEPTH / 2)
+}
 
 /// Reads the values of a stub, one after the other.
 #[derive(Clone, Debug)]
@@ -17,7 +26,7 @@ pub struct Reader<'a> {
     input: Input<'a>,
     /// The most elements that any array may have.
     limit: u64,
-    /// How many pointers were followed to here.
+    /// How deep the pointers that were followed to here lead.
     depth: u64,
     /// The highest referent id so far.
     highest: u64,
@@ -78,10 +87,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Limit` when too many pointers lead here; else as the type has it.
     pub fn pointee<T: Ndr<'a>>(&mut self, name: &'static str) -> Result<T, DecodeError> {
-        ndr::within(self.input, name, self.depth + 1, MAX_DEPTH)?;
-        self.depth += 1;
+        let depth = self.depth + depth_of(T::SIZE);
+        ndr::within(self.input, name, depth, MAX_DEPTH)?;
+        let before = std::mem::replace(&mut self.depth, depth);
         let value = self.read(name);
-        self.depth -= 1;
+        self.depth = before;
         value
     }
 
