@@ -11,6 +11,8 @@ use crate::wire::ndr::ContextHandle;
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
@@ -133,6 +135,17 @@ impl Contexts {
     }
 }
 
+/// One value whose end panics leaves the others theirs.
+impl Drop for Contexts {
+    fn drop(&mut self) {
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for kept in mem::take(open).into_values() {
+            // What it was about, the panic has told.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(kept)));
+        }
+    }
+}
+
 impl fmt::Debug for Contexts {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_struct("Contexts")
@@ -206,6 +219,24 @@ mod tests {
         drop(contexts);
         assert_eq!(Arc::strong_count(&value), 2);
         drop(used);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+
+    #[test]
+    fn a_value_whose_end_panics_leaves_the_others_theirs() {
+        struct Panics(#[allow(dead_code)] Arc<()>); // counted
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic!("as the test asks");
+            }
+        }
+        let value = Arc::new(());
+        let contexts = Contexts::new(8);
+        for number in 0..8 {
+            let uuid = Uuid::from_u128(number);
+            contexts.open(uuid, None, Panics(value.clone())).unwrap();
+        }
+        drop(contexts);
         assert_eq!(Arc::strong_count(&value), 1);
     }
 }
