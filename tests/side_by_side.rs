@@ -39,6 +39,8 @@ const WAIT: u16 = 1;
 const UNTIL_CANCELLED: u16 = 2;
 const PANIC: u16 = 3;
 const PANIC_LATER: u16 = 4;
+/// As `WAIT`, but answers at great length.
+const LONG_ANSWER: u16 = 5;
 
 /// What happens to a call, which its stub tells from others.
 #[derive(Debug)]
@@ -88,7 +90,8 @@ impl Interface for Waiting {
         let stub = call.stub.octets().to_vec();
         match call.opnum {
             NOW => Reply::Response(stub).into(),
-            WAIT => wait(stub, call.session.cancel(), self.0.clone()),
+            WAIT => wait(stub, 1, call.session.cancel(), self.0.clone()),
+            LONG_ANSWER => wait(stub, 16 << 20, call.session.cancel(), self.0.clone()),
             UNTIL_CANCELLED => {
                 let cancelled = call.session.cancel().cancelled();
                 Outcome::Later(Box::pin(async move {
@@ -105,8 +108,8 @@ impl Interface for Waiting {
     }
 }
 
-/// Answers its stub once the test says so, and tells of a cancel before.
-fn wait(stub: Vec<u8>, cancel: Cancel, seen: Sender<Seen>) -> Outcome {
+/// Answers its stub so often once the test says so, and tells of a cancel before.
+fn wait(stub: Vec<u8>, often: usize, cancel: Cancel, seen: Sender<Seen>) -> Outcome {
     let (answer, answered) = oneshot::channel();
     seen.send(Seen::Entered(stub.clone(), answer)).unwrap();
     let guard = Guard {
@@ -124,7 +127,7 @@ fn wait(stub: Vec<u8>, cancel: Cancel, seen: Sender<Seen>) -> Outcome {
             }
         }
         guard.has_replied = true;
-        Reply::Response(stub)
+        Reply::Response(stub.repeat(often))
     }))
 }
 
@@ -500,6 +503,37 @@ fn calls_that_run_count_among_what_all_connections_hold() {
     other.send(&[fragment(PfcFlags::LAST_FRAG)]);
     let (_, _, answer) = other.answer();
     assert_eq!(answer.map(|stub| stub.first().copied()), Ok(Some(7)));
+}
+
+#[test]
+fn answers_of_calls_that_run_are_not_kept_without_limit_for_who_does_not_read() {
+    const LONG: usize = 16 << 20; // more than the system takes by itself
+    let limits = Limits {
+        held_octets: 2 * LONG,
+        write_timeout: 10 * DEADLINE,
+        ..Limits::default()
+    };
+    let server = Running::within(limits);
+    let mut reader = server.client(true);
+    let mut peer = server.client(true);
+    let calls: Vec<_> = (2..6).map(|id| call(id, LONG_ANSWER, b"a")).collect();
+    peer.send(&calls);
+    let answers: Vec<_> = calls.iter().map(|_| server.entered(b"a")).collect();
+    for answer in answers {
+        // The last ones may have been ended with the connection.
+        let _ = answer.send(());
+    }
+    let ended = async {
+        while server.server.connections() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = async { tokio::time::timeout(DEADLINE, ended).await };
+    server
+        .runtime
+        .block_on(ended)
+        .expect("the end of who does not read");
+    reader.expect_alive();
 }
 
 #[test]

@@ -427,6 +427,11 @@ impl Association {
         self.transmit.peek()
     }
 
+    /// How many octets `poll_transmit` has.
+    pub fn unsent(&self) -> usize {
+        self.transmit.len()
+    }
+
     /// Tells that `len` octets of `poll_transmit` were sent.
     pub fn transmitted(&mut self, len: usize) {
         self.transmit.advance(len);

@@ -33,7 +33,8 @@ pub struct Limits {
     /// whatever its operation keeps of that.
     pub held_octets: usize,
     /// Octets of answers that wait for a client to read them; above it no
-    /// further call of that connection is begun.
+    /// further call of that connection is begun, and what those that run add
+    /// counts among `held_octets`.
     pub queued_octets: usize,
     /// How long a client may leave an answer unread.
     pub write_timeout: Duration,

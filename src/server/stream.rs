@@ -360,6 +360,8 @@ enum End {
     Peer(Option<io::Error>),
     /// The peer does not read.
     Unread,
+    /// The peer does not read, and all together leave too much unread.
+    NoMemory,
     /// The server stops.
     Stop,
 }
@@ -382,6 +384,10 @@ impl Connection {
             Err(End::Unread) => {
                 self.server().strikes.strike(Limit::WriteTimeout);
                 debug!(peer = %self.caller, "closing: answers left unread");
+            }
+            Err(End::NoMemory) => {
+                self.server().strikes.strike(Limit::HeldOctets);
+                debug!(peer = %self.caller, "closing: too many answers left unread");
             }
             Err(End::Peer(error)) => debug!(peer = %self.caller, ?error, "disconnected"),
             Err(End::Stop) => {
@@ -601,19 +607,20 @@ impl Connection {
     /// when they grew while all connections together hold too much.
     fn account(&mut self) {
         let before = self.held;
-        if self.hold() && self.held > before.max(FREE_OCTETS) {
+        if self.hold(0) && self.held > before.max(FREE_OCTETS) {
             self.association.give_up();
             self.input = BytesMut::new();
             // Its calls that wait or run go on to their end.
-            self.hold();
+            self.hold(0);
         }
     }
 
-    /// Tells the server what this connection holds now; whether all together
-    /// hold too much.
-    fn hold(&mut self) -> bool {
+    /// Tells the server what this connection holds now, so much of it of answers
+    /// left unread; whether all together hold too much.
+    fn hold(&mut self, unread: usize) -> bool {
         let before = self.held;
-        self.held = self.association.held() + self.running.octets() + self.input.len();
+        let calls = self.association.held() + self.running.octets();
+        self.held = calls + self.input.len() + unread;
         self.held != before && self.server().hold(before, self.held)
     }
 
@@ -782,16 +789,36 @@ impl Connection {
                 Ok(len) => self.association.transmitted(len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     waited = true;
-                    let patience = self.server().limits.write_timeout;
-                    match timeout(patience, self.stream.writable()).await {
-                        Err(_) => return Err(End::Unread),
-                        Ok(ready) => ready.map_err(|error| End::Peer(Some(error)))?,
-                    }
+                    self.writable().await?;
                 }
                 Err(error) => return Err(End::Peer(Some(error))),
             }
         }
+        if waited {
+            self.hold(0);
+        }
         Ok(waited)
+    }
+
+    /// Waits until the client takes octets. Calls that run have their answers
+    /// added meanwhile: above `queued_octets` these count as held.
+    async fn writable(&mut self) -> Result<(), End> {
+        let mut patience = pin!(sleep(self.server().limits.write_timeout));
+        loop {
+            let unread = self.association.unsent();
+            let above = unread.saturating_sub(self.server().limits.queued_octets);
+            if self.hold(above) && above > 0 {
+                return Err(End::NoMemory);
+            }
+            tokio::select! {
+                biased;
+                ready = self.stream.writable() => {
+                    return ready.map_err(|error| End::Peer(Some(error)));
+                }
+                done = self.running.next(), if !self.running.is_empty() => self.finish(done),
+                () = patience.as_mut() => return Err(End::Unread),
+            }
+        }
     }
 
     /// Closes so that the peer still reads the last answer: octets of its own
