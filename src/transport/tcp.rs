@@ -3,12 +3,17 @@
 use super::{BACKLOG, ListenCause, ListenError};
 use crate::wire::binding::Binding;
 use crate::wire::tower::ProtocolSequence;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::time::Duration;
 
 /// The endpoint mapper's port (C706 appendix H).
 pub const EPMAP_PORT: u16 = 135;
+
+/// How long a connection is silent before the system asks whether the client's
+/// host is there: one that went without a word would have its calls run on.
+const ALIVE: Duration = Duration::from_secs(10 * 60);
 
 /// A listening socket, made before a runtime is there and before rights are
 /// given up.
@@ -104,8 +109,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // Accepted connections inherit it, which saves each of them a call.
+    // Accepted connections inherit both, which saves each of them a call.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(ALIVE))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -129,6 +135,8 @@ const EAFNOSUPPORT: i32 = 97;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socket2::SockRef;
+    use std::net::TcpStream;
 
     fn bind(text: &str) -> Result<Listener, ListenError> {
         Listener::bind(&text.parse().unwrap())
@@ -190,5 +198,16 @@ mod tests {
             ListenCause::NotPermitted
         ));
         assert!(matches!(cause(24, "127.0.0.1:135"), ListenCause::System(_)));
+    }
+
+    #[test]
+    fn the_system_asks_for_clients_that_are_silent() {
+        let listener = bind("ncacn_ip_tcp:127.0.0.1[0]").unwrap();
+        listener.socket.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(listener.address()).unwrap();
+        let (accepted, _) = listener.socket.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), ALIVE);
     }
 }
