@@ -22,10 +22,13 @@ const NEXT_MARK: Duration = Duration::from_millis(200);
 ///
 /// TCP's own affairs, marks of reassembly, a floor of ncalrpc that tshark does not decode, and the refusal
 /// that nmap provokes on purpose.
-const INNOCENT: [&str; 9] = [
+const INNOCENT: [&str; 12] = [
     "Connection ",
     "This frame ",
     "TCP ",
+    "Duplicate ACK",
+    "ACKed segment",
+    "Previous segment",
     "D-SACK Sequence",
     "1st fragment",
     "Fragment",
