@@ -8,7 +8,7 @@ use crate::client::ept::NewEntry;
 use crate::client::{Registration, local_mapper};
 use crate::wire::SyntaxId;
 use crate::wire::binding::Binding;
-use crate::wire::ept::{MAX_ANNOTATION, MAX_ENTRIES};
+use crate::wire::ept::{MAX_ENTRIES, is_annotation};
 use crate::wire::tower::TowerBuf;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -58,9 +58,9 @@ impl FromStr for Annotation {
     type Err = ArgumentError;
 
     fn from_str(text: &str) -> Result<Self, ArgumentError> {
-        match text.len() > MAX_ANNOTATION || text.contains('\0') {
-            true => Err(ArgumentError::Annotation(text.len())),
-            false => Ok(Annotation(text.to_owned())),
+        match is_annotation(text) {
+            true => Ok(Annotation(text.to_owned())),
+            false => Err(ArgumentError::Annotation(text.len())),
         }
     }
 }

@@ -281,9 +281,7 @@ async fn reach(peers: Vec<Peer>, deadline: Instant) -> Result<(Stream, Peer), Ve
     let mut attempts = Vec::new();
     let shares = (1..=peers.len() as u32).rev();
     for (peer, left) in peers.into_iter().zip(shares) {
-        let now = Instant::now();
-        let share = deadline.saturating_duration_since(now) / left;
-        let error = match timeout_at(now + share, connect(&peer)).await {
+        let error = match timeout_at(share(deadline, left), connect(&peer)).await {
             Ok(Ok(stream)) => return Ok((stream, peer)),
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),
@@ -291,6 +289,12 @@ async fn reach(peers: Vec<Peer>, deadline: Instant) -> Result<(Stream, Peer), Ve
         attempts.push(Attempt { peer, error });
     }
     Err(attempts)
+}
+
+/// The end of the first of so many equal shares of the time left.
+pub(super) fn share(deadline: Instant, shares: u32) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / shares.max(1)
 }
 
 /// Connects to a peer.

@@ -13,7 +13,7 @@ use crate::service;
 use crate::transport::{ListenError, Listener, unix};
 use crate::wire::SyntaxId;
 use crate::wire::binding::{Binding, BindingError};
-use crate::wire::ept::MAX_ANNOTATION;
+use crate::wire::ept::{MAX_ANNOTATION, is_annotation};
 use crate::wire::tower::ProtocolSequence;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -304,7 +304,7 @@ impl Builder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn start(mut self) -> Result<Server, StartError> {
-        if self.annotation.len() > MAX_ANNOTATION || self.annotation.contains('\0') {
+        if !is_annotation(&self.annotation) {
             return Err(StartError::Annotation(self.annotation.len()));
         }
         let offers = self.gather()?;

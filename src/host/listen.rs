@@ -76,10 +76,9 @@ fn socket(endpoint: &str) -> String {
     match endpoint {
         "" => {
             let (high, low) = Uuid::new_v4().as_u64_pair();
-            format!("{}/LRPC-{:016x}", unix::FOLDER, high ^ low)
+            unix::in_folder(&format!("LRPC-{:016x}", high ^ low))
         }
-        name if !name.contains('/') => format!("{}/{name}", unix::FOLDER),
-        path => path.to_owned(),
+        endpoint => unix::in_folder(endpoint),
     }
 }
 

@@ -78,6 +78,14 @@ pub enum PathFault {
     TooLong(usize),
 }
 
+/// A name alone in the folder of local sockets; a path as it is.
+pub fn in_folder(endpoint: &str) -> String {
+    match endpoint.contains('/') {
+        true => endpoint.to_owned(),
+        false => format!("{FOLDER}/{endpoint}"),
+    }
+}
+
 /// The path of the socket that an ncalrpc binding names; no endpoint is the
 /// mapper's own, and a name alone one in its folder.
 ///
@@ -85,9 +93,8 @@ pub enum PathFault {
 /// What keeps a socket from having that path.
 pub fn socket_path(binding: &Binding) -> Result<PathBuf, PathFault> {
     let path = match binding.endpoint.as_str() {
-        "" => format!("{FOLDER}/{EPMAP_NAME}"),
-        name if !name.contains('/') => format!("{FOLDER}/{name}"),
-        path => path.to_owned(),
+        "" => in_folder(EPMAP_NAME),
+        endpoint => in_folder(endpoint),
     };
     if !binding.address.is_empty() {
         return Err(PathFault::Address(binding.address.clone()));

@@ -1,6 +1,7 @@
 //! The way of a handle to its server, and one call there.
 
 use super::{Options, after};
+use crate::client::connection::share;
 use crate::client::resolver::Query;
 use crate::client::{CallError, Client, ClientError, Failure, Reply};
 use crate::wire::binding::Binding;
@@ -180,10 +181,4 @@ impl Connected {
         self.unanswered += 1;
         self.client.connection().give_up() && self.unanswered < MAX_UNANSWERED
     }
-}
-
-/// The end of the first of so many equal shares of the time left.
-fn share(deadline: Instant, shares: u32) -> Instant {
-    let now = Instant::now();
-    now + deadline.saturating_duration_since(now) / shares.max(1)
 }

@@ -13,6 +13,12 @@ use uuid::Uuid;
 /// C706 appendix O (`ept_max_annotation_size` is 64, with the NUL).
 pub const MAX_ANNOTATION: usize = 63;
 
+/// Whether an entry can hold this text: at most [`MAX_ANNOTATION`] octets, and no
+/// NUL, which would end it.
+pub fn is_annotation(text: &str) -> bool {
+    text.len() <= MAX_ANNOTATION && !text.contains('\0')
+}
+
 /// A pointer to the octets of a tower.
 pub type TowerPointer<'a> = Option<Pointer<Cow<'a, [u8]>>>;
 

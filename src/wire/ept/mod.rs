@@ -20,7 +20,7 @@ mod map;
 mod map_auth;
 
 pub use change::{DeleteRequest, InsertRequest, MgmtDeleteRequest};
-pub use entry::{Entry, MAX_ANNOTATION, TowerPointer};
+pub use entry::{Entry, MAX_ANNOTATION, TowerPointer, is_annotation};
 pub use lookup::{LookupRequest, LookupResponse};
 pub use map::{MapRequest, MapResponse};
 pub use map_auth::{MapAuthRequest, MapAuthResponse, Sid};
