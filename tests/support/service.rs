@@ -16,7 +16,7 @@ use epmapper::wire::status::{ContextResult, ProviderReason, RejectReason};
 use epmapper::wire::tower::{Tower, TowerBuf};
 use epmapper::wire::{ByteOrder, EptStatus, FaultStatus, Input, Output, SyntaxId};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -169,13 +169,32 @@ impl Drop for Service {
         if let Some(listening) = self.listening.take() {
             let _ = listening.join();
         }
+        if !thread::panicking() {
+            await_end(self.at);
+        }
+    }
+}
+
+/// Waits until nobody listens at an address. That may be a moment after the
+/// listener was closed: a program that another test starts has all sockets of
+/// this process until it runs.
+fn await_end(at: SocketAddr) {
+    let until = Instant::now() + crate::DEADLINE;
+    while let Ok(_) | Err(ErrorKind::ConnectionReset) =
+        TcpStream::connect(at).map_err(|error| error.kind())
+    {
+        assert!(Instant::now() < until, "somebody listens at {at}");
+        thread::yield_now();
     }
 }
 
 /// An address where nobody listens: somebody did a moment ago.
 pub fn nobody(address: &str) -> SocketAddr {
     let listener = TcpListener::bind(address).unwrap();
-    listener.local_addr().unwrap()
+    let at = listener.local_addr().unwrap();
+    drop(listener);
+    await_end(at);
+    at
 }
 
 /// A mapper on port 135 of an address, that tells the same towers to whoever
